@@ -45,7 +45,7 @@ FIELDS: tuple[Field, ...] = (
     Field("magnitude", "Magnitude", "moderate", "choice", "How much moves. More motion is less like the picture.", "PIA magnitude",
           choices=MAGNITUDES),
     Field("affinity", "Affinity", None, "curve",
-          "Numbers from 0 (moves freely) to 1 (stays like the picture): 2 or more points, spread evenly over the clip. Empty: from the motion.",
+          "Numbers from 0 (moves freely) to 1 (stays like the picture): 2 or more points, spread over the clip. Empty: from the motion.",
           "PIA affinity", 0.0, 1.0),
     Field("condition_frame", "Condition frame", 0, "int", "The frame that equals the picture; negative counts from the end.",
           "PIA condition frame", -MAX_FRAMES, MAX_FRAMES - 1, 1),

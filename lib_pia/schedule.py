@@ -1,0 +1,41 @@
+"""PIA's noise schedule, and lending it to a host's model for the time of one sampling."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+STEPS = 1000                                    # PIA configs/inference: noise_scheduler_kwargs
+BETA_START, BETA_END = 0.00085, 0.012           # the same file; beta_schedule "linear", where SD1.5 itself is "scaled_linear"
+_MISSING = object()
+
+
+def linear_alphas_cumprod() -> Tensor:
+    """Cumulative products of 1 - beta for linearly spaced betas (PIA configs/inference, `beta_schedule: linear`): [1000], float32."""
+    betas = torch.linspace(BETA_START, BETA_END, STEPS, dtype=torch.float32)
+    return torch.cumprod(1.0 - betas, dim=0)
+
+
+@contextmanager
+def lend_schedule(model: Any, alphas_cumprod: Tensor) -> Iterator[None]:
+    """Sets `alphas_cumprod` and `alphas_cumprod_original` of `model` for the time of the block.
+
+    The WebUI resets the first from the second before it samples, so both are lent. Afterwards both are the very objects that were there,
+    or absent again if they were absent, whatever happened in between. The lent tensor takes the device of the one it stands in for.
+    """
+    names = ("alphas_cumprod", "alphas_cumprod_original")
+    before = {name: getattr(model, name, _MISSING) for name in names}
+    try:
+        for name in names:
+            device = before[name].device if isinstance(before[name], Tensor) else alphas_cumprod.device
+            setattr(model, name, alphas_cumprod.to(device))
+        yield
+    finally:
+        for name, value in before.items():
+            if value is not _MISSING:
+                setattr(model, name, value)
+            elif hasattr(model, name):
+                delattr(model, name)
