@@ -52,7 +52,7 @@ def ensure_venv() -> Path:
         raise DevError(f"Python could not make a virtual environment in {VENV}; install its venv module (Debian: python3-venv).")
     for path, options in REQUIREMENTS:
         if run([venv_python(), "-m", "pip", "install", "-q", "--disable-pip-version-check", *options, "-r", path]):
-            raise DevError(f"pip could not install {path.relative_to(ROOT)} (its own message is above); check the network and run this again.")
+            raise DevError(f"pip could not install {path.relative_to(ROOT)} (see above); check the network, then run this again.")
     stamp.write_text(wanted)
     return venv_python()
 
