@@ -1,0 +1,50 @@
+"""Where training starts: a new PIA model that changes nothing yet, or one whose motion modules come from a file."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lib_pia.errors import TrainingError
+from lib_pia.injection import find_sites
+from lib_pia.model import PIAModel
+
+
+def fresh_model(unet: nn.Module, seed: int = 42) -> PIAModel:
+    """A PIA model of `unet`'s widths that leaves it as it is: condition conv and every motion module's last layer zero, the rest
+    seeded (AnimateDiff motion_module.py `zero_initialize`). UnsupportedModelError where the UNet is none of SD1.5's layout."""
+    sites = find_sites(unet)
+    channels = tuple(sites.channels[:8:2])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = PIAModel(channels)
+    silence(model)
+    return model
+
+
+@torch.no_grad()
+def silence(model: PIAModel) -> None:
+    """Zeroes the condition conv and the last layer of every motion module."""
+    model.condition.weight.zero_()
+    for module in (*model.down, *model.up):
+        for parameter in module.temporal_transformer.proj_out.parameters():
+            parameter.zero_()
+
+
+@torch.no_grad()
+def load_motion(model: PIAModel, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Copies the motion modules of an AnimateDiff or PIA file (`tensors` under the official names, from a file called `name`) into
+    `model`. What has no place in PIA (AnimateDiff v2's middle block) and the position encodings (the same sines in every file; v1 has
+    only 24 of them) are left out. TrainingError where a module is missing or has another size."""
+    own = {key: value for key, value in model.state_dict().items() if ".motion_modules." in key and not key.endswith(".pe")}
+    tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    missing = [key for key in own if key not in tensors]
+    if missing:
+        raise TrainingError(f"{name} has no {missing[0]} (and {len(missing) - 1} others); give --motion a PIA file or an AnimateDiff "
+                            "motion module for SD1.5 (mm_sd_v15_v2.ckpt).")
+    for key, value in own.items():
+        if value.shape != tensors[key].shape:
+            raise TrainingError(f"{name} is for a UNet of another width: {key} is {list(tensors[key].shape)}, this checkpoint needs "
+                                f"{list(value.shape)}; choose a motion file made for this kind of checkpoint.")
+        value.copy_(tensors[key])

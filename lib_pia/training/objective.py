@@ -1,0 +1,84 @@
+"""One training example: what goes into the UNet and what it must answer (paper, section 3.3; upstream train.py)."""
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from lib_pia.errors import TrainingError
+
+from .batch import ClipBatch, Draws
+from .config import TrainConfig
+
+
+@dataclasses.dataclass
+class Example:
+    """Rows are B*F, frame fastest. noisy, noise [B*F, 4, h, w]; timestep [B*F]; text [B*F, T, D]; condition [B*F, 5, h, w];
+    weight [B], the loss weight of each clip."""
+
+    noisy: Tensor
+    noise: Tensor
+    timestep: Tensor
+    text: Tensor
+    condition: Tensor
+    weight: Tensor
+
+
+def check_batch(batch: ClipBatch) -> None:
+    """TrainingError where the shapes of a ClipBatch do not fit together."""
+    b, f = batch.latents.shape[:2]
+    if batch.latents.ndim != 5 or batch.latents.shape[2] != 4:
+        raise TrainingError(f"latents have the shape {list(batch.latents.shape)}; they must be [clips, frames, 4, height, width].")
+    if list(batch.affinity.shape) != [b, f]:
+        raise TrainingError(f"affinity has the shape {list(batch.affinity.shape)}; it must be [clips, frames] = [{b}, {f}].")
+    if batch.text.ndim != 3 or len(batch.text) != b or batch.null_text.shape != batch.text.shape[1:]:
+        raise TrainingError(f"text and null_text have the shapes {list(batch.text.shape)} and {list(batch.null_text.shape)}; "
+                            f"they must be [{b}, tokens, width] and [tokens, width].")
+    frame = batch.condition_frame
+    if list(frame.shape) != [b] or int(frame.min()) < 0 or int(frame.max()) >= f:
+        raise TrainingError(f"condition_frame is {frame.tolist()}; it must be {b} numbers from 0 to {f - 1}.")
+
+
+def affinity_as_trained(affinity: Tensor, condition_frame: Tensor, mode: str) -> Tensor:
+    """The affinity [B, F] that the network sees: itself, or one of the paper's ablations ("onehot", "none")."""
+    if mode == "similarity":
+        return affinity
+    hint = torch.zeros_like(affinity)
+    return hint.scatter_(1, condition_frame[:, None], 1.0) if mode == "onehot" else hint
+
+
+def clip_conditions(batch: ClipBatch, drop: Tensor, mode: str) -> Tensor:
+    """[B*F, 5, h, w]: affinity map, then the condition frame's latent, the same for every frame; all zero where `drop` [B] says so."""
+    b, f, _, h, w = batch.latents.shape
+    affinity = affinity_as_trained(batch.affinity, batch.condition_frame, mode).to(batch.latents.dtype)
+    image = batch.latents[torch.arange(b, device=batch.latents.device), batch.condition_frame]              # [B, 4, h, w]
+    condition = torch.cat([repeat(affinity, "b f -> b f 1 h w", h=h, w=w), repeat(image, "b c h w -> b f c h w", f=f)], dim=2)
+    return rearrange(condition * ~drop[:, None, None, None, None], "b f c h w -> (b f) c h w")
+
+
+def make_example(batch: ClipBatch, draws: Draws, alphas_cumprod: Tensor, config: TrainConfig) -> Example:
+    """Noise the clips and build their conditions. In stage "motion" every condition is dropped."""
+    f = batch.latents.shape[1]
+    device = batch.latents.device
+    timestep, noise = draws.timestep.to(device), draws.noise.to(device)
+    drop = torch.ones_like(draws.drop_condition) if config.stage == "motion" else draws.drop_condition
+    alpha = alphas_cumprod[timestep]                                                                        # [B]
+    scale = alpha[:, None, None, None, None]
+    noisy = scale.sqrt() * batch.latents + (1 - scale).sqrt() * noise
+    text = torch.where(draws.drop_text.to(device)[:, None, None], batch.null_text[None], batch.text)
+    return Example(
+        noisy=rearrange(noisy, "b f c h w -> (b f) c h w"),
+        noise=rearrange(noise, "b f c h w -> (b f) c h w"),
+        timestep=repeat(timestep, "b -> (b f)", f=f),
+        text=repeat(text, "b t d -> (b f) t d", f=f),
+        condition=clip_conditions(batch, drop.to(device), config.affinity_mode),
+        weight=(1 / alpha).clamp(max=config.high_noise_weight),
+    )
+
+
+def eps_loss(predicted: Tensor, example: Example) -> Tensor:
+    """Mean squared error of the predicted noise, weighted per clip."""
+    error = rearrange((predicted.float() - example.noise.float()) ** 2, "(b f) c h w -> b (f c h w)", b=len(example.weight))
+    return (error.mean(dim=1) * example.weight).mean()
