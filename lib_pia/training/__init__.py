@@ -27,11 +27,11 @@ with the first one's model. `trainer.train_step()` is one optimizer step, for a 
 """
 from .batch import ClipBatch, ClipSource, draw
 from .config import TrainConfig
-from .fresh import fresh_model, load_motion
+from .fresh import fresh_model, load_initial
 from .processes import Processes, choose_device, join_processes
 from .run import train
 from .scale import AffinityScale
 from .trainer import StepReport, Trainer
 
 __all__ = ["AffinityScale", "ClipBatch", "ClipSource", "Processes", "StepReport", "TrainConfig", "Trainer", "choose_device", "draw",
-           "fresh_model", "join_processes", "load_motion", "train"]
+           "fresh_model", "join_processes", "load_initial", "train"]

@@ -1,68 +1,52 @@
-"""What a training run may be told: `TrainConfig`."""
+"""What a training run may be told: `TrainConfig`. The command line is made from its fields."""
 from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 from lib_pia.errors import TrainingError
 
-STAGES = ("condition", "motion")
-AFFINITY_MODES = ("similarity", "onehot", "none")
-PRECISIONS = ("fp32", "bf16", "fp16")
-LR_SCHEDULES = ("constant", "cosine")
 
-# name: (lowest, highest) of every number; whole numbers are the fields annotated `int`
-RANGES: dict[str, tuple[float, float]] = {
-    "steps": (1, math.inf), "batch_size": (1, 4096), "accumulate": (1, 4096), "learning_rate": (0, 1), "condition_learning_rate": (0, 1),
-    "warmup_steps": (0, math.inf), "weight_decay": (0, 1), "max_grad_norm": (0, math.inf), "ema_decay": (0, 1), "drop_condition": (0, 1),
-    "drop_text": (0, 1), "high_noise_weight": (1, 1e6), "seed": (0, 2**63 - 1), "save_every": (0, math.inf), "keep_every": (0, math.inf),
-}
-CHOICES = {"stage": STAGES, "affinity_mode": AFFINITY_MODES, "precision": PRECISIONS, "lr_schedule": LR_SCHEDULES}
+def option(default: Any, help: str, low: float = 0, high: float = math.inf, choices: tuple[str, ...] = ()) -> Any:
+    """A field of TrainConfig: its default, what it is, and what it may be."""
+    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """One run's options, all checked; a bad one raises TrainingError. Defaults without another note: PIA's example/config/train.yaml."""
+    """One run's options, all checked; a bad one raises TrainingError. Defaults: PIA's example/config/train.yaml, or as the help says."""
 
-    steps: int = 4500                              # optimizer steps; paper, section 4.1
-    batch_size: int = 4                            # clips per process and micro-batch
-    accumulate: int = 1                            # micro-batches per optimizer step
-    learning_rate: float = 1e-5                    # paper, section 4.1 (train.yaml has 1e-4)
-    condition_learning_rate: float | None = None   # of the condition conv; None: learning_rate
-    lr_schedule: str = "constant"                  # or "cosine": down to 0 at the last step
-    warmup_steps: int = 0                          # linear from 0
-    weight_decay: float = 1e-2
-    max_grad_norm: float = 1.0                     # 0: no clipping
-    ema_decay: float = 0.999                       # of the exported weights; 0: export the raw weights, as upstream does
-    drop_condition: float = 0.2                    # share of clips whose affinity and latent are zeroed together
-    drop_text: float = 0.1                         # share of clips trained on the empty text
-    high_noise_weight: float = 1.0                 # loss weight min(1 / alphas_cumprod[t], this); 1: the paper's plain eps error (ours)
-    stage: str = "condition"                       # "motion": text-to-video, condition always dropped, only the motion modules train
-    freeze_motion: bool = False                    # ablation: only the condition conv trains
-    affinity_mode: str = "similarity"              # ablations: "onehot" (1 at the condition frame, else 0), "none" (no affinity channel)
-    precision: str = "fp32"                        # autocast type; fp16 needs CUDA (upstream: fp16)
-    gradient_checkpointing: bool = False           # less memory, about a third more time
-    seed: int = 42
-    save_every: int = 500                          # steps between saves; 0: only at the end
-    keep_every: int = 0                            # steps between weight files that stay (pia-STEP.safetensors); 0: none
+    steps: int = option(4500, "optimizer steps (paper, section 4.1: 4500)", low=1)
+    batch_size: int = option(4, "clips per process and micro-batch", 1, 4096)
+    accumulate: int = option(1, "micro-batches per optimizer step (paper: 16 GPUs; upstream: 16)", 1, 4096)
+    learning_rate: float = option(1e-5, "paper, section 4.1", high=1)
+    condition_learning_rate: float | None = option(None, "of the condition conv, if it is to differ", high=1)
+    lr_schedule: str = option("constant", "cosine: down to 0 at the last step", choices=("constant", "cosine"))
+    warmup_steps: int = option(0, "steps in which the learning rate rises from 0")
+    weight_decay: float = option(1e-2, "AdamW's", high=1)
+    max_grad_norm: float = option(1.0, "gradients are clipped to this norm; 0: not at all")
+    ema_decay: float = option(0.999, "running mean of the exported weights; 0: export the raw weights, as upstream does", high=1)
+    drop_condition: float = option(0.2, "share of clips whose affinity and image are zeroed together", high=1)
+    drop_text: float = option(0.1, "share of clips trained on the empty text", high=1)
+    high_noise_weight: float = option(1.0, "highest loss weight, at steps of much noise: min(1 / alphas_cumprod, this); 1: plain error, "
+                                           "as in the paper", low=1)
+    stage: str = option("condition", "motion: text-to-video, the image always dropped, only motion modules train; condition: the paper's "
+                                     "training of PIA", choices=("condition", "motion"))
+    freeze_motion: bool = option(False, "ablation: only the condition conv trains")
+    affinity_mode: str = option("similarity", "ablations: onehot (1 at the condition frame, else 0), none (no affinity)",
+                                choices=("similarity", "onehot", "none"))
+    precision: str = option("fp32", "autocast type; fp16 needs CUDA (upstream: fp16)", choices=("fp32", "bf16", "fp16"))
+    gradient_checkpointing: bool = option(False, "much less memory, about half more time")
+    seed: int = option(42, "of every draw", high=2**63 - 1)
+    save_every: int = option(500, "steps between saves; 0: only at the end")
+    keep_every: int = option(0, "steps between weight files that are kept as pia-STEP.safetensors; 0: none")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            self._check(field.name, getattr(self, field.name), whole=field.type == "int")
+            check(field, getattr(self, field.name))
         if self.stage == "motion" and self.freeze_motion:
-            raise TrainingError("stage is \"motion\" and freeze_motion is on, so nothing would train; turn one of them off.")
-
-    def _check(self, name: str, value: object, whole: bool) -> None:
-        if name in CHOICES and value not in CHOICES[name]:
-            raise TrainingError(f"Training option {name} is {value!r}; it must be one of {', '.join(CHOICES[name])}.")
-        if name not in RANGES or (name == "condition_learning_rate" and value is None):
-            return
-        low, high = RANGES[name]
-        is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if not is_number or not low <= value <= high or math.isinf(value):
-            kind = "whole number" if whole else "number"
-            span = f"of at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-            raise TrainingError(f"Training option {name} is {value!r}; it must be a {kind} {span}.")
+            raise TrainingError("stage is motion and freeze_motion is on, so nothing would train; turn one of them off.")
 
     def learning_rate_factor(self, step: int) -> float:
         """Factor of the learning rates at optimizer step `step` (0-based): warm-up, then constant or cosine. [0, 1]"""
@@ -71,3 +55,22 @@ class TrainConfig:
         if self.lr_schedule == "constant":
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)))
+
+
+def check(field: dataclasses.Field, value: object) -> None:
+    """TrainingError where `value` is nothing that `field` of TrainConfig may be."""
+    meta = field.metadata
+    if meta["choices"]:
+        fits, wanted = value in meta["choices"], "one of " + ", ".join(meta["choices"])
+    elif field.type == "bool":
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif value is None and "None" in field.type:
+        return
+    else:
+        whole = field.type == "int"
+        is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        fits = is_number and meta["low"] <= value <= meta["high"]
+        span = f"of at least {meta['low']}" if math.isinf(meta["high"]) else f"from {meta['low']} to {meta['high']}"
+        wanted = f"a {'whole ' if whole else ''}number {span}"
+    if not fits:
+        raise TrainingError(f"Training option {field.name} is {value!r}; it must be {wanted}.")

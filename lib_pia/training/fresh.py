@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from lib_pia.condition import CHANNELS
 from lib_pia.errors import TrainingError
 from lib_pia.injection import find_sites
-from lib_pia.model import PIAModel
+from lib_pia.model import LATENT_CHANNELS, PIAModel
 
 
 def fresh_model(unet: nn.Module, seed: int = 42) -> PIAModel:
@@ -33,18 +34,25 @@ def silence(model: PIAModel) -> None:
 
 
 @torch.no_grad()
-def load_motion(model: PIAModel, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Copies the motion modules of an AnimateDiff or PIA file (`tensors` under the official names, from a file called `name`) into
-    `model`. What has no place in PIA (AnimateDiff v2's middle block) and the position encodings (the same sines in every file; v1 has
-    only 24 of them) are left out. TrainingError where a module is missing or has another size."""
-    own = {key: value for key, value in model.state_dict().items() if ".motion_modules." in key and not key.endswith(".pe")}
+def load_initial(model: PIAModel, tensors: Mapping[str, Tensor], name: str) -> bool:
+    """Copies into `model` what a file called `name` holds (`tensors` under the official names): the motion modules of an AnimateDiff file,
+    or motion modules and condition conv of a PIA file; tells whether there was a condition conv.
+
+    What has no place in PIA (AnimateDiff v2's middle block) and the position encodings (the same sines in every file; v1 has only 24 of
+    them) are left out. TrainingError where a module is missing or has another size.
+    """
     tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    own = {key: value for key, value in model.state_dict().items() if ".motion_modules." in key and not key.endswith(".pe")}
     missing = [key for key in own if key not in tensors]
     if missing:
-        raise TrainingError(f"{name} has no {missing[0]} (and {len(missing) - 1} others); give --motion a PIA file or an AnimateDiff "
-                            "motion module for SD1.5 (mm_sd_v15_v2.ckpt).")
+        raise TrainingError(f"{name} has no {missing[0]} (and {len(missing) - 1} others); give --init a PIA file or an AnimateDiff motion "
+                            "module for SD1.5 (mm_sd_v15_v2.ckpt).")
+    condition = tensors.get("conv_in.weight")
+    if condition is not None and condition.shape[1] == LATENT_CHANNELS + CHANNELS:
+        own["conv_in.weight"], tensors["conv_in.weight"] = model.condition.weight, condition[:, LATENT_CHANNELS:]
     for key, value in own.items():
         if value.shape != tensors[key].shape:
             raise TrainingError(f"{name} is for a UNet of another width: {key} is {list(tensors[key].shape)}, this checkpoint needs "
-                                f"{list(value.shape)}; choose a motion file made for this kind of checkpoint.")
+                                f"{list(value.shape)}; choose a file made for this kind of checkpoint.")
         value.copy_(tensors[key])
+    return "conv_in.weight" in own

@@ -1,22 +1,20 @@
 """A run on disk: options, log, state to go on from, and the trained weights."""
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
+from lib_pia.checkpoint import save_pia_model
 from lib_pia.errors import TrainingError
-from lib_pia.model import PIAModel, official_state_dict
 
 from .config import TrainConfig
+from .files import replacing
 from .trainer import StepReport, Trainer
 
 WEIGHTS, STATE, LOG, OPTIONS = "pia.safetensors", "state.pt", "log.csv", "options.json"
@@ -24,20 +22,10 @@ FREE_TO_CHANGE = ("steps", "save_every", "keep_every")       # options that may 
 COLUMNS = [field.name for field in dataclasses.fields(StepReport)]
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; it becomes `path` at the end of the block, and is deleted if the block fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def save_pia_model(model: PIAModel, path: Path) -> None:
-    with replacing(path) as temporary:
-        save_file({name: value.contiguous() for name, value in official_state_dict(model).items()}, temporary)
+def check_resume(path: Path, resume: bool) -> None:
+    """TrainingError where there is a run in `path` that is not to be resumed."""
+    if (path / STATE).exists() and not resume:
+        raise TrainingError(f"{path} holds a run; go on with it (--resume), or choose another folder.")
 
 
 class RunFolder:
@@ -53,9 +41,8 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / STATE).exists():
             return
+        check_resume(self.path, resume)
         state = torch.load(self.path / STATE, map_location="cpu", weights_only=True)
-        if not resume:
-            raise TrainingError(f"{self.path} holds a run at step {state['step']}; resume it (--resume), or choose another folder.")
         for name, value in state["options"].items():
             now = getattr(self.config, name, None)
             if name not in FREE_TO_CHANGE and now != value:
