@@ -1,0 +1,1 @@
+"""The extension's side of the WebUI: the only package that imports `modules` or gradio."""

@@ -1,0 +1,61 @@
+"""Entry point of the extension: hands the WebUI's hooks to lib_pia.host. Everything is imported here, while the extension's folder is on
+sys.path."""
+from lib_pia.host import contract
+
+contract.check()
+
+from modules import script_callbacks, scripts  # noqa: E402
+
+from lib_pia.host import api, options, output, session, ui  # noqa: E402
+from lib_pia.host.delivered import share_files  # noqa: E402
+
+
+class PIAScript(scripts.Script):
+    def title(self):
+        return ui.TITLE
+
+    def show(self, is_img2img):
+        return scripts.AlwaysVisible
+
+    def ui(self, is_img2img):
+        built = ui.build("img2img" if is_img2img else "txt2img")
+        self.infotext_fields, self.paste_field_names = built.infotext_fields, built.paste_field_names
+        return built.components
+
+    def setup(self, p, *args):
+        share_files(p)
+
+    def before_process(self, p, *args):
+        session.begin(p, args)
+
+    def before_process_batch(self, p, *args, **kwargs):
+        if bound := session.session_of(p):
+            bound.same_prompt()
+
+    def process_batch(self, p, *args, **kwargs):
+        if bound := session.session_of(p):
+            bound.before_clip()
+
+    def process_before_every_sampling(self, p, *args, **kwargs):
+        if bound := session.session_of(p):
+            bound.before_sampling()
+
+    def postprocess_image_after_composite(self, p, *args):
+        if bound := session.session_of(p):
+            bound.count_frame()
+
+    def postprocess(self, p, processed, *args):
+        if bound := session.session_of(p):
+            output.deliver(bound, processed)
+
+
+def sort_rows(params):
+    if bound := session.session_of(params.denoiser.p):
+        bound.sort_rows(params)
+
+
+script_callbacks.on_cfg_denoiser(sort_rows)
+script_callbacks.on_cfg_denoised(session.Session.unsort_rows)
+script_callbacks.on_infotext_pasted(ui.fill_pasted)
+script_callbacks.on_ui_settings(options.add)
+script_callbacks.on_app_started(api.add)
