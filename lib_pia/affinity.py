@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .affinity_measure import TRAINED_SIZE, as_frames, measured_channels, trained_view
+from .affinity_measure import TRAINED_SIZE, measured_channels, trained_view
 from .errors import SettingsError
+from .video_frames import as_frames
 
 # Distance from the condition frame -> affinity; beyond the end the last value holds. Source: `RANGE_LIST` of open-mmlab/PIA
 # (animatediff/utils/util.py). Its style transfer rows are stored there from large to small.

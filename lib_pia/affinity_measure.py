@@ -6,43 +6,15 @@ hold values that OpenCV computed.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-
-from .errors import MediaError
 
 TRAINED_SIZE = 256          # px, sample_size of dataset.py `WebVid10M` and example/config/train.yaml
 EDGE_SIGMA = 1.0 / 3.0      # util.py `detect_edges`: thresholds are the median of V times 1 -+ sigma
 _EPSILON = np.float32(np.finfo(np.float32).eps)     # FLT_EPSILON, by which OpenCV avoids the divisions by zero
 _TAN_22 = 13573             # tan(22.5 deg) * 2**15, rounded: OpenCV's border between the gradient directions
 _TAN_SHIFT = 15
-
-
-def as_frames(frames: Any) -> np.ndarray:
-    """The clip as one array [F, H, W, 3], values 0..255 as given.
-
-    `frames`: an array or tensor [F, H, W, 3], or a list of PIL images or of [H, W, 3] arrays. Raises MediaError for anything else.
-    """
-    if isinstance(frames, torch.Tensor):
-        frames = frames.detach().cpu().numpy()
-    if not isinstance(frames, np.ndarray):
-        frames = _stacked(list(frames))
-    if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
-        raise MediaError(f"The clip has shape {list(frames.shape)}; it must be [frames, height, width, 3 colours] with nothing empty.")
-    return frames
-
-
-def _stacked(frames: Sequence[Any]) -> np.ndarray:
-    arrays = [np.asarray(frame.convert("RGB") if hasattr(frame, "convert") else frame) for frame in frames]
-    shapes = sorted({array.shape for array in arrays})
-    if len(shapes) != 1:
-        raise MediaError(f"The clip's frames have the shapes {shapes[:4]}; all frames of one clip must have the same size."
-                         if shapes else "The clip has no frames; give it at least one.")
-    return np.stack(arrays)
 
 
 def trained_view(frames: np.ndarray, size: int = TRAINED_SIZE) -> np.ndarray:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_pia.affinity import WEBVID_PERCENTILES, affinity_of_clip, frame_distances
-from lib_pia.affinity_measure import as_frames, canny, edge_kernel, edge_thresholds, edges, hsv, trained_view
+from lib_pia.affinity_measure import canny, edge_kernel, edge_thresholds, edges, hsv, trained_view
 from lib_pia.errors import MediaError, SettingsError
+from lib_pia.video_frames import as_frames
 
 
 def moving_clip(size: int, frames: int = 5) -> np.ndarray:
