@@ -1,6 +1,7 @@
 """From the tensors of a file to the official PIA names, with every shape checked before any weight is read."""
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -60,7 +61,9 @@ def find_layout(index: Index) -> Layout:
     channels, max_frames = _widths(tensors), _frames(tensors)
     bad = next((c for c in channels if c < GROUPS or c % GROUPS), None)
     if bad is not None:
-        raise _broken(index, f"one of its motion modules is {bad} channels wide, which {GROUPS} norm groups do not divide")
+        raise _broken(index, f"one of its motion modules is {bad} channels wide, which is no multiple of {GROUPS} (its norm groups)")
+    if max_frames < 2:
+        raise _broken(index, f"its position encoding is for {max_frames} frames")
     wanted = _wanted(channels, max_frames)
     _check_names(index, tensors, wanted)
     _check_shapes(index, tensors, wanted)
@@ -123,6 +126,7 @@ def _frames(tensors: dict[str, StoredTensor]) -> int:
     return votes.most_common(1)[0][0] if votes else MAX_FRAMES
 
 
+@functools.lru_cache(maxsize=8)
 def _wanted(channels: tuple[int, ...], max_frames: int) -> dict[str, tuple[int, ...]]:
     """The names and shapes of a whole PIA file (without conv_in.bias, which PIA does not use)."""
     wanted = {name: tuple(tensor.shape) for name, tensor in meta_model(channels, max_frames).state_dict().items()}

@@ -18,7 +18,8 @@ from .layout import CONV_IN, Layout, find_layout, kind_of, meta_model
 from .safetensors_file import write_safetensors
 from .storage import read_tensor
 
-HASH_CHUNK = 1 << 20
+HASH_CHUNK = 1 << 20         # bytes
+PIECE = 1 << 20              # elements checked for NaN at a time
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,18 @@ def _checked(layout: Layout, file: BinaryIO, name: str, dtype: torch.dtype) -> T
 
 
 def _finite(converted: Tensor, original: Tensor, name: str, file_name: str) -> Tensor:
-    if torch.isfinite(converted).all():
+    if _all_finite(converted):
         return converted
-    original = original.float()
-    if not torch.isfinite(original).all():
+    if not _all_finite(original):
         raise CheckpointError(f"{file_name} is a broken PIA model: {name} holds NaN or infinite weights. {ADVICE}")
-    raise CheckpointError(f"{file_name} cannot be used in half precision: {name} holds {float(original.abs().max()):.3g}, "
+    raise CheckpointError(f"{file_name} cannot be used in half precision: {name} holds {float(original.float().abs().max()):.3g}, "
                           f"float16 ends at {torch.finfo(torch.float16).max:.0f}. Use it in float32.")
+
+
+def _all_finite(tensor: Tensor) -> bool:
+    """Piece by piece: `isfinite` of a whole tensor needs twice its memory beside it."""
+    pieces = tensor.reshape(-1).split(PIECE)
+    return all(torch.isfinite(piece.float() if piece.element_size() == 1 else piece).all() for piece in pieces)     # float8 has no isfinite
 
 
 def _sha256(file: BinaryIO) -> str:
