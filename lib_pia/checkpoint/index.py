@@ -106,9 +106,12 @@ def _foreign(start: bytes, size: int) -> str:
 
 def _is_text(start: bytes) -> bool:
     try:
-        return start[:-4].decode("utf-8").isprintable() or not re.search(rb"[\x00-\x08\x0e-\x1f]", start)
-    except UnicodeDecodeError:
-        return False
+        text = start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < START - 3:             # unless the cut at START went through a character
+            return False
+        text = start[:error.start].decode("utf-8")
+    return not re.search(r"[\x00-\x08\x0e-\x1f]", text)
 
 
 def _checked(index: Index, size: int) -> Index:
