@@ -1,0 +1,27 @@
+"""Fills the fields of `shared`; everything else may be imported after it."""
+import os
+
+import torch
+from modules import shared
+from modules.shared import cmd_opts
+
+
+def initialize():
+    from modules import devices, options, shared_options, shared_state, shared_total_tqdm, styles
+
+    shared.options_templates = shared_options.options_templates
+    shared.restricted_opts = shared_options.restricted_opts
+    shared.opts = options.Options(shared_options.options_templates, shared_options.restricted_opts)
+    shared.opts.load(shared.config_filename)
+
+    devices.device = devices.get_optimal_device()
+    devices.dtype = devices.dtype_unet = devices.dtype_inference = torch.float32 if cmd_opts.no_half else torch.float16
+    devices.dtype_vae = torch.float32 if cmd_opts.no_half or cmd_opts.no_half_vae else torch.float16
+    shared.device = devices.device
+    shared.weight_load_location = "cpu"
+    for folder in (shared.models_path, shared.data_path):
+        os.makedirs(folder, exist_ok=True)
+
+    shared.state = shared_state.State()
+    shared.prompt_styles = styles.StyleDatabase(cmd_opts.styles_file or [os.path.join(shared.data_path, "styles.csv")])
+    shared.total_tqdm = shared_total_tqdm.TotalTQDM()
