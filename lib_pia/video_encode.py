@@ -45,7 +45,7 @@ class ClipOptions:
     mp4_crf: int = 18
     webm_crf: int = 30
     webp_quality: int = 80
-    png_compression: int = 6
+    png_compression: int = 4
 
     def __post_init__(self) -> None:
         ranges = {"fps": (0.1, 240), "loop_count": (0, 65535), "gif_colors": (4, 256), "mp4_crf": (0, 51), "webm_crf": (0, 63),
