@@ -1,0 +1,113 @@
+"""The text-to-image model: LDM's UNet and the CLIP text encoder, trained together on single frames, noise (eps) prediction.
+
+Three things differ from training a large model, all because this one is small and its schedules end in almost pure noise:
+the loss weighs the high-noise end more (1 / alpha_bar, capped), timesteps there are drawn more often, and three batches in ten take PIA's
+linear schedule instead of the model's own, so that the noise level that a timestep stands for is not learned too exactly.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from lib_pia.schedule import linear_alphas_cumprod
+
+from .fast import autocast, quick_attention, parameters_of
+from .net import Miniature, base_alphas_cumprod
+from .scenes import random_picture
+from .training_log import Run, cosine
+from .vae import to_signed
+
+CAP = 12.0  # largest loss weight
+NULL_TEXT = 0.1  # share of examples with the empty prompt, for classifier-free guidance
+LINEAR_SHARE = 0.3
+
+
+@dataclass
+class Pool:
+    """Pictures as scaled latents [N, 4, 8, 8] with their captions."""
+
+    latents: torch.Tensor
+    captions: list[str]
+
+
+@torch.no_grad()
+def picture_pool(model: Miniature, rng: np.random.Generator, count: int, style: str = "flat", two: float = 0.12) -> Pool:
+    pairs = [random_picture(rng, style, two) for _ in range(count)]
+    pictures = torch.from_numpy(np.stack([p for p, _ in pairs])).permute(0, 3, 1, 2)
+    with autocast():
+        latents = [model.vae.encode(to_signed(batch)) for batch in pictures.split(32)]
+    return Pool(torch.cat(latents), [c for _, c in pairs])
+
+
+def draw_timesteps(count: int) -> torch.Tensor:
+    """Timesteps 0..999 [count], more often high: the square root of a uniform number."""
+    return (torch.rand(count) ** 0.6 * 1000).long().clamp(max=999)
+
+
+def loss_weight(alphas: torch.Tensor) -> torch.Tensor:
+    """1 / alpha_bar (which turns the eps error into the v error), at most CAP."""
+    return (1 / alphas).clamp(max=CAP)
+
+
+def picture_loss(model: Miniature, latents: torch.Tensor, captions: list[str], schedules: torch.Tensor) -> torch.Tensor:
+    """Weighted eps loss of one batch; `schedules` [2, 1000] alpha_bar of the model's own and of PIA's schedule."""
+    timesteps = draw_timesteps(len(latents))
+    alphas = schedules[int(torch.rand(()) < LINEAR_SHARE)][timesteps]
+    noise = torch.randn_like(latents)
+    a = alphas[:, None, None, None]
+    noisy = a.sqrt() * latents + (1 - a).sqrt() * noise
+    texts = ["" if torch.rand(()) < NULL_TEXT else c for c in captions]
+    with autocast():
+        predicted = model.unet(noisy, timesteps, context=model.encode_text(texts))
+    error = (predicted.float() - noise).square().mean((1, 2, 3))
+    return (error * loss_weight(alphas)).mean() / 4
+
+
+def schedules() -> torch.Tensor:
+    return torch.stack([base_alphas_cumprod().float(), linear_alphas_cumprod().float()])
+
+
+class Ema:
+    """A moving average of parameters: `update()` after every step, `copy_to()` at the end."""
+
+    def __init__(self, parameters: list[nn.Parameter], decay: float = 0.998):
+        self.parameters, self.decay = parameters, decay
+        self.shadow = [p.detach().clone() for p in parameters]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        rest = 1 - min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.shadow, [p.detach() for p in self.parameters], rest)
+
+    @torch.no_grad()
+    def copy_to(self) -> None:
+        torch._foreach_copy_(self.parameters, self.shadow)
+
+    def state_dict(self) -> dict:
+        return {"shadow": self.shadow}
+
+    def load_state_dict(self, state: dict) -> None:
+        torch._foreach_copy_(self.shadow, state["shadow"])
+
+
+def train(model: Miniature, run: Run, pool: Pool, steps: int, batch: int = 64, rate: float = 1e-3) -> None:
+    """Train UNet and text encoder on the pool; at the end they hold the averaged weights."""
+    model.vae.requires_grad_(False)
+    trained = parameters_of(model.unet, model.text)
+    optimizer = torch.optim.AdamW(trained, rate, betas=(0.9, 0.99), weight_decay=1e-3, foreach=True)
+    ema, both = Ema(trained), schedules()
+    with quick_attention():
+        for step in run.steps(steps, unet=model.unet, text=model.text, optimizer=optimizer, ema=ema):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * cosine(step, steps, warmup=100)
+            rows = torch.randint(len(pool.captions), (batch,))
+            loss = picture_loss(model, pool.latents[rows], [pool.captions[i] for i in rows.tolist()], both)
+            optimizer.zero_grad()
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            ema.update(step)
+            run.log(step, loss=loss.item(), grad_norm=norm.item())
+    ema.copy_to()
