@@ -168,7 +168,7 @@ def zip_object(path: Path) -> Any:
             if members[pickles[0]].file_size > LARGEST_PICKLE:
                 raise CheckpointError("its pickle is larger than any weight file's")
             order = members.get(root + "byteorder")
-            if order is not None and order.file_size < 16 and archive.read(order) == b"big":
+            if order is not None and order.file_size < 16 and _content(archive, order) == b"big":
                 raise CheckpointError("it was written on a big-endian machine; save it again on an ordinary one")
 
             def find_storage(key: str, nbytes: int) -> Storage:
@@ -177,14 +177,23 @@ def zip_object(path: Path) -> Any:
                     raise pickle.UnpicklingError("a storage is shorter than stated")
                 return storage
 
-            return _unpickle(io.BytesIO(archive.read(pickles[0])), find_storage)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            return _unpickle(io.BytesIO(_content(archive, members[pickles[0]])), find_storage)
+    except (zipfile.BadZipFile, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError) as error:
         raise CheckpointError("it is an incomplete or damaged zip file of torch (an interrupted download?)") from error
 
 
-def _zip_storage(file: BinaryIO, info: zipfile.ZipInfo) -> Storage:
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    _check_stored(info)
+    return archive.read(info)
+
+
+def _check_stored(info: zipfile.ZipInfo) -> None:
     if info.compress_type != zipfile.ZIP_STORED:
         raise CheckpointError("its archive was compressed by another program than torch; save it again with torch.save")
+
+
+def _zip_storage(file: BinaryIO, info: zipfile.ZipInfo) -> Storage:
+    _check_stored(info)
     file.seek(info.header_offset)
     header = file.read(LOCAL_HEADER.size)
     if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):

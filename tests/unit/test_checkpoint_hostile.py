@@ -275,6 +275,34 @@ def test_a_damaged_model_loads_or_is_a_sentence(data, good, tmp_path):
         assert "\n" not in str(error)
 
 
+def small_file(container: str) -> bytes:
+    buffer = io.BytesIO()
+    if container == "safetensors":
+        return safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(8))
+    torch.save({"a": torch.ones(2), "b": 1}, buffer, _use_new_zipfile_serialization=container == "zip")
+    if container == "deflated":
+        torch.save({"a": torch.ones(2)}, buffer)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+            for name in source.namelist():
+                target.writestr(name, source.read(name))
+        return packed.getvalue()
+    return buffer.getvalue()
+
+
+SMALL = {container: small_file(container) for container in ("zip", "deflated", "legacy", "safetensors")}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_of_a_small_file_is_a_sentence(data, tmp_path):
+    content = bytearray(SMALL[data.draw(st.sampled_from(sorted(SMALL)))])
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (tmp_path / "pia.ckpt").write_bytes(content[:data.draw(st.integers(1, len(content)))] if data.draw(st.booleans()) else content)
+    refusal(tmp_path / "pia.ckpt")
+
+
 # Memory
 
 PEAK = """
