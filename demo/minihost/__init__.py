@@ -18,7 +18,10 @@ from .host import Host, HostResponseError
 __all__ = ["Host", "HostResponseError", "start"]
 
 
-def start(data_dir: str | Path, extensions: list[str | Path] = (), flags: list[str] = (), page: bool = True) -> Host:
-    """Boot the host in this process (once). `data_dir` holds models/, outputs/, extensions/ as in the WebUI; `extensions` are folders to
-    load besides those in it; `flags` are command-line flags of the WebUI; `page=False` makes the API only."""
-    return Host.start(Path(data_dir).resolve(), [Path(folder).resolve() for folder in extensions], list(flags), page)
+def start(data_dir: str | Path, extensions: list[str | Path] = (), flags: list[str] = ()) -> Host:
+    """Boot the host in this process (once), with the API and without the page.
+
+    `data_dir` holds models/, outputs/, extensions/ as in the WebUI; `extensions` are folders to load besides those in it; `flags` are
+    command-line flags of the WebUI.
+    """
+    return Host.start(Path(data_dir).resolve(), [Path(folder).resolve() for folder in extensions], list(flags))

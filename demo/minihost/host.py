@@ -21,17 +21,16 @@ class HostResponseError(Exception):
 class Host:
     """`modules` is the package as the extension sees it; `client` a FastAPI TestClient; `app` the FastAPI application."""
 
-    def __init__(self, data_dir: Path, api, demo):
+    def __init__(self, data_dir: Path, extensions: list[Path]):
         import modules
-        from fastapi.testclient import TestClient
         from modules import scripts, sd_models, shared
 
-        self.data_dir, self.api, self.demo, self.app = data_dir, api, demo, api.app
+        self.data_dir, self.extensions = data_dir, extensions
         self.modules, self.shared, self.sd_models, self.scripts = modules, shared, sd_models, scripts
-        self.client = TestClient(self.app, raise_server_exceptions=False)
+        self.url = None
 
     @classmethod
-    def start(cls, data_dir: Path, extensions: list[Path], flags: list[str], page: bool) -> Host:
+    def start(cls, data_dir: Path, extensions: list[Path], flags: list[str]) -> Host:
         named = [part for folder in extensions for part in ("--minihost-extension", str(folder))]
         boot.prepare(["--data-dir", str(data_dir), "--api", "--no-half", *named, *flags])
         from modules import shared_init
@@ -41,33 +40,51 @@ class Host:
 
         initialize.initialize()
         script_callbacks.before_ui_callback()
-        demo, app = cls._interface(page)
-        from modules import shared
-        from modules.api.api import Api
-        from modules.call_queue import queue_lock
+        host = cls(data_dir, extensions)
+        host._serve_api()
+        return host
 
-        shared.demo = demo
-        api = Api(app, queue_lock)
-        script_callbacks.app_started_callback(demo, app)
-        return cls(data_dir, api, demo)
-
-    @staticmethod
-    def _interface(page: bool):
-        """(gradio Blocks or None, FastAPI application). Without a page only the scripts' components are made."""
-        if page:
-            from modules import _page
-
-            return _page.build()
+    def _serve_api(self) -> None:
+        """The API without a page: only the scripts' components are made, in no page's Blocks."""
         import gradio as gr
         from fastapi import FastAPI
-        from modules import scripts
 
-        for runner, is_img2img in ((scripts.scripts_txt2img, False), (scripts.scripts_img2img, True)):
+        for runner, is_img2img in ((self.scripts.scripts_txt2img, False), (self.scripts.scripts_img2img, True)):
             runner.initialize_scripts(is_img2img)
             with gr.Blocks():
                 runner.prepare_ui()
+                for section in {script.section for script in runner.alwayson_scripts} - {None}:
+                    runner.setup_ui_for_section(section)
                 runner.setup_ui()
-        return None, FastAPI()
+        self._use(None, FastAPI())
+
+    def _use(self, demo, app) -> None:
+        from fastapi.testclient import TestClient
+        from modules import script_callbacks
+        from modules.api.api import Api
+        from modules.call_queue import queue_lock
+
+        self.shared.demo = self.demo = demo
+        self.app, self.api = app, Api(app, queue_lock)
+        script_callbacks.app_started_callback(demo, app)
+        self.client = TestClient(app, raise_server_exceptions=False)
+
+    def launch(self, port: int | None = None, server_name: str = "127.0.0.1", block: bool = True) -> str:
+        """Serve page and API. Without `block` in a thread, until `close`; returns the address."""
+        from modules import _page, ui
+
+        demo = ui.create_ui()
+        app, self.url = _page.launch(demo, self.shared.cmd_opts, port, server_name, [str(folder) for folder in self.extensions])
+        self._use(demo, app)
+        if block:
+            _page.wait()
+        return self.url
+
+    def close(self) -> None:
+        """Stop the page's server."""
+        if self.demo is not None:
+            self.demo.close()
+            self._serve_api()
 
     def post(self, path: str, **body) -> dict:
         """The JSON answer; HostResponseError when it is an error."""
@@ -136,9 +153,3 @@ class Host:
             for runner in runners:
                 runner.scripts.remove(script)
                 runner.alwayson_scripts.remove(script)
-
-    def launch(self, port: int | None = None, server_name: str = "127.0.0.1", block: bool = True):
-        """Serve page and API; without `block` in a thread: (uvicorn server with `should_exit`, port)."""
-        from modules import _page
-
-        return _page.serve(self, port, server_name, block)

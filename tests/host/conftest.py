@@ -103,7 +103,7 @@ def host(models):
     from demo.minihost import start
 
     torch.set_num_threads(1)
-    return start(models.folder.parent, extensions=[REPOSITORY], page=False)
+    return start(models.folder.parent, extensions=[REPOSITORY])
 
 
 @pytest.fixture(autouse=True)

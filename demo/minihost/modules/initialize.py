@@ -7,12 +7,13 @@ def initialize():
 
 def initialize_rest(*, reload_script_modules=False):
     """Also after "Reload UI"."""
-    from modules import extensions, extra_networks, scripts, sd_models, sd_samplers, sd_unet, sd_vae, shared
+    from modules import extensions, extra_networks, localization, scripts, sd_models, sd_samplers, sd_unet, sd_vae, shared
 
     sd_samplers.set_samplers()
     extensions.list_extensions()
     sd_models.list_models()
     scripts.load_scripts()
+    localization.list_localizations(shared.cmd_opts.localizations_dir)
     sd_vae.refresh_vae_list()
     sd_unet.list_unets()
     extra_networks.initialize()

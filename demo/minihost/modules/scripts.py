@@ -44,7 +44,7 @@ def load_scripts():
     global current_basedir, scripts_txt2img, scripts_img2img
     scripts_data.clear()
     script_callbacks.clear_callbacks()
-    for file in list_scripts("scripts", ".py"):
+    for file in [*list_scripts("scripts", ".py"), *list_scripts("modules/processing_scripts", ".py", include_extensions=False)]:
         before = sys.path
         try:
             if file.basedir != paths.script_path:

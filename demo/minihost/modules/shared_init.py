@@ -25,3 +25,5 @@ def initialize():
     shared.state = shared_state.State()
     shared.prompt_styles = styles.StyleDatabase(cmd_opts.styles_file or [os.path.join(shared.data_path, "styles.csv")])
     shared.total_tqdm = shared_total_tqdm.TotalTQDM()
+
+    from modules import gradio_extensons, processing  # noqa: F401

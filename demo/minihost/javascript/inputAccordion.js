@@ -1,0 +1,47 @@
+// ui_components.InputAccordion: the accordion's header gets a checkbox that follows it, and both set gradio's hidden checkbox.
+
+function inputAccordionChecked(id, checked) {
+    const accordion = gradioApp().getElementById(id);
+    accordion.visibleCheckbox.checked = checked;
+    accordion.onVisibleCheckboxChange();
+}
+
+function setupAccordion(accordion) {
+    const header = accordion.querySelector(".label-wrap");
+    const hidden = gradioApp().querySelector(`#${accordion.id}-checkbox input`);
+    const extra = gradioApp().querySelector(`#${accordion.id}-extra`);
+    const isOpen = () => header.classList.contains("open");
+    let linked = true;              // until the checkbox itself is clicked, opening means checking
+
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.id = `${accordion.id}-visible-checkbox`;
+    box.className = `${hidden.className} input-accordion-checkbox`;
+    box.checked = isOpen();
+    header.querySelector("span").prepend(box);
+    if (extra) header.insertBefore(extra, header.lastElementChild);
+
+    accordion.visibleCheckbox = box;
+    accordion.onChecked = (checked) => {
+        if (isOpen() !== checked) header.click();
+    };
+    accordion.onVisibleCheckboxChange = () => {
+        if (linked && isOpen() !== box.checked) header.click();
+        hidden.checked = box.checked;
+        updateInput(hidden);
+    };
+    box.addEventListener("click", (event) => {
+        linked = false;
+        event.stopPropagation();
+    });
+    box.addEventListener("input", accordion.onVisibleCheckboxChange);
+    new MutationObserver(() => {
+        accordion.classList.toggle("input-accordion-open", isOpen());
+        if (linked) {
+            box.checked = isOpen();
+            accordion.onVisibleCheckboxChange();
+        }
+    }).observe(header, { attributes: true, attributeFilter: ["class"] });
+}
+
+onUiLoaded(() => gradioApp().querySelectorAll(".input-accordion").forEach(setupAccordion));
