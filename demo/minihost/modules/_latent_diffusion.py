@@ -151,7 +151,8 @@ class LatentDiffusion(nn.Module):
         return self.first_stage_model.encode(x)
 
     def get_first_stage_encoding(self, encoder_posterior):
-        return self.scale_factor * encoder_posterior.sample()          # torch's global random numbers, as in LDM
+        is_latent = torch.is_tensor(encoder_posterior)                  # LDM takes either; sampling uses torch's global random numbers
+        return self.scale_factor * (encoder_posterior if is_latent else encoder_posterior.sample())
 
     def decode_first_stage(self, z):
         return self.first_stage_model.decode(z / self.scale_factor)
