@@ -47,12 +47,12 @@ def read_captions(table: Path) -> dict[str, str]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            rows, columns = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{table} cannot be read as captions ({error}); it must be a CSV file in UTF-8 with the columns "
                             "clip,caption.") from None
-    if not set(CSV_COLUMNS) <= set(reader.fieldnames or ()):
-        raise TrainingError(f"{table} has the columns {','.join(reader.fieldnames or ()) or '(none)'}; it must have clip,caption.")
+    if not set(CSV_COLUMNS) <= set(columns):
+        raise TrainingError(f"{table} has the columns {','.join(columns) or '(none)'}; it must have clip,caption.")
     return {(row["clip"] or "").strip(): (row["caption"] or "").strip() for row in rows}
 
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -22,7 +21,8 @@ from .scale import AffinityScale
 POSTERIOR = SOURCE + 1              # purpose of the draws for the VAE's posterior
 SCALE_FACTOR = 0.18215              # Stable Diffusion 1.x (v1-inference.yaml scale_factor)
 ENCODED_AT_ONCE = 16
-STATISTICS_CLIPS = 96               # windows that the percentiles are taken from
+STATISTICS_WINDOWS = 96             # that the percentiles are taken from, at most
+WINDOWS_PER_CLIP = 8                # the same
 
 
 class Encoders(Protocol):
@@ -56,7 +56,7 @@ def _crop(frames: np.ndarray, size: tuple[int, int] | None, rng: np.random.Gener
 
 def as_pixels(frames: np.ndarray) -> Tensor:
     """[F, H, W, 3] uint8 -> [F, 3, H, W] in [-1, 1]."""
-    return rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "f h w c -> f c h w").float() / 127.5 - 1
+    return rearrange(torch.from_numpy(np.array(frames)), "f h w c -> f c h w").float() / 127.5 - 1
 
 
 class FolderClips:
@@ -115,12 +115,13 @@ class FolderClips:
     def measure_scale(self, progress: bool = True) -> AffinityScale:
         """The data set's percentiles, from windows spread over all clips; each is measured from its first and from its last frame, so
         that every distance in time is seen equally often from both ends."""
-        def distances() -> Iterator[tuple[Tensor, int]]:
-            for number in tqdm(range(STATISTICS_CLIPS), "Measuring motion", unit="clip", disable=not progress):
-                frames = self.window(number).frames
-                for condition_frame in (0, self.options.num_frames - 1):
-                    yield frame_distances(frames, condition_frame), condition_frame
-        return AffinityScale.measure(distances())
+        def measured(number: int) -> list[tuple[Tensor, int]]:
+            frames = self.window(number).frames
+            return [(frame_distances(frames, end), end) for end in (0, self.options.num_frames - 1)]
+
+        windows = min(STATISTICS_WINDOWS, WINDOWS_PER_CLIP * len(self.store.clips))
+        pairs = tqdm(self._pool.map(measured, range(windows)), "Measuring motion", windows, unit="clip", disable=not progress)
+        return AffinityScale.measure(sample for pair in pairs for sample in pair)
 
     def _measured(self, number: int) -> tuple[Window, Tensor]:
         window = self.window(number)

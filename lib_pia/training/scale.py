@@ -35,7 +35,9 @@ class AffinityScale:
         if not any(max(values) > 0 for values in found.values()):
             raise TrainingError("No frame of any clip differs from another, so affinity cannot be measured; give clips in which "
                                 "something moves.")
-        pairs = [tuple(float(v) for v in np.percentile(found[apart], PERCENTILES)) for apart in sorted(found)]
+        pairs: list[tuple[float, float]] = []
+        for apart in range(max(found) + 1):                     # where no sample had two frames that far apart: as the step before
+            pairs.append(tuple(float(v) for v in np.percentile(found[apart], PERCENTILES)) if apart in found else pairs[-1])
         return cls(tuple(pairs))
 
     def affinity(self, distances: Tensor, condition_frame: Tensor | Sequence[int]) -> Tensor:
