@@ -65,18 +65,15 @@ class Inert:
 
 
 class _Builtin:
-    """Something a pickle may call; immutable, so that no pickle can change it for the next one."""
+    """Something a pickle may call. One is made for each use, so that a pickle which sets its attributes changes nothing of ours."""
 
     __slots__ = ("_function",)
 
     def __init__(self, function: Any) -> None:
-        object.__setattr__(self, "_function", function)
+        self._function = function
 
     def __call__(self, *args: Any) -> Any:
         return self._function(*args)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise pickle.UnpicklingError("a pickle may not change what it calls")
 
 
 class _StorageType:

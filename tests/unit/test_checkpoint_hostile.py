@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from lib_pia.checkpoint import describe, load_pia_model, save_pia_model
+from lib_pia.checkpoint import describe, load_pia_model, save_pia_model, torch_file
 from lib_pia.checkpoint.torch_file import LEGACY_START
 from lib_pia.errors import CheckpointError
 from lib_pia.model import PIAModel, official_state_dict
@@ -190,6 +190,7 @@ def zip_with_pickle(path: Path, data: bytes) -> Path:
 
 @pytest.mark.parametrize("data", [
     b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00(t(ttR.",                       # a tensor without a storage
+    b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n(K\x01K\x02\x86K\x00))tRs.",   # two numbers for a storage
     b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x03\x00\x00\x00foo(K\x01u}b.",          # changes what it calls
     b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x09\x00\x00\x00_functionK\x01s\x86b.",
     b"\x80\x02ccollections\nOrderedDict\nN}X\x05\x00\x00\x00itemsK\x01s\x86b.",
@@ -203,6 +204,13 @@ def test_crafted_pickles_are_refused_and_change_nothing(data, good, tmp_path):
     refusal(zip_with_pickle(tmp_path / "pia.ckpt", data))
     (tmp_path / "good.ckpt").write_bytes(good["zip"])
     assert describe(tmp_path / "good.ckpt").is_pia
+
+
+def test_a_pickle_cannot_change_what_it_calls(tmp_path):
+    before = torch_file._rebuild_tensor.__doc__
+    change = b"N}X\x07\x00\x00\x00__doc__X\x03\x00\x00\x00foos\x86b."                       # setattr(rebuild, "__doc__", "foo")
+    refusal(zip_with_pickle(tmp_path / "pia.ckpt", b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + change))
+    assert torch_file._rebuild_tensor.__doc__ == before
 
 
 def test_tensors_cannot_reach_outside_their_storage(good, tmp_path):
