@@ -93,7 +93,7 @@ def _feed(pipe: IO[bytes], frames: Iterable[bytes], broken: list[BaseException])
 
 def _drain(pipe: IO[bytes], lines: deque[str]) -> None:
     for line in pipe:
-        lines.append(re.sub(r"^(\[[^]]*\] *)+", "", line.decode("utf-8", "replace").strip()))
+        lines.append(re.sub(r"^(\[[^]]*\] *)+", "", line.decode("utf-8", "replace").strip())[:300])
     pipe.close()
 
 

@@ -43,7 +43,18 @@ def evenly(total: int, wanted: int) -> list[int]:
     """At most `wanted` indices of 0..total-1, evenly spread, first and last one included."""
     if total <= wanted:
         return list(range(total))
-    return [0] if wanted == 1 else [round(i * (total - 1) / (wanted - 1)) for i in range(wanted)]
+    if wanted == 1:
+        return [0]
+    return [(2 * i * (total - 1) + wanted - 1) // (2 * (wanted - 1)) for i in range(wanted)]
+
+
+def evenly_chosen(total: int, wanted: int) -> str:
+    """The same choice as ffmpeg's `select` expression in n; whole numbers only, and no list, whose length ffmpeg limits."""
+    if total <= wanted:
+        return "1"
+    if wanted == 1:
+        return "eq(n,0)"
+    return f"lt(2*{total - 1}*ceil((2*n-1)*{wanted - 1}/{2 * (total - 1)}),(2*n+1)*{wanted - 1})"
 
 
 def whole_delays(count: int, fps: float, ticks_per_second: int) -> list[int]:

@@ -2,18 +2,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from .errors import MediaError
 from .video_ffmpeg import FFmpegFailed, run_ffmpeg
-from .video_frames import evenly
+from .video_frames import evenly, evenly_chosen
 from .video_metadata import comment_of_ffmetadata, exif_comment
 
 MAX_FILE_BYTES = 512 * 2**20    # no clip that is worth measuring is larger, and reading one must not fill the memory
@@ -64,13 +66,10 @@ def read_clip(source: str | Path | bytes, max_frames: int = 32, max_pixels: int 
         if info.width * info.height > max_pixels:
             raise MediaError(f"{clip.name} has frames of {info.width}x{info.height}; at most {max_pixels} pixels can be read, "
                              "make it smaller.")
-        return [_shrunk(frame, max_side) for frame in clip.frames(evenly(info.frames, max_frames))]
-
-
-def _shrunk(frame: Image.Image, side: int | None) -> Image.Image:
-    if side and max(frame.size) > side:
-        frame.thumbnail((side, side), Image.Resampling.BOX)
-    return frame
+        frames = clip.frames(info.frames, max_frames, max_side)
+        if len(frames) < min_frames:
+            raise MediaError(f"{clip.name} is broken: only {len(frames)} of its frames can be decoded; export it again.")
+        return frames
 
 
 class _PillowClip:
@@ -103,6 +102,7 @@ class _PillowClip:
                 delays.append(delay if delay > SHORTEST_DELAY or (delay and self.kind != "gif") else DEFAULT_DELAY)
         return delays
 
+    @functools.cached_property
     def _played(self) -> tuple[list[int], float]:
         """The stored frame shown at each tick of the clip, and the clip's milliseconds."""
         delays = self._delays()
@@ -113,17 +113,21 @@ class _PillowClip:
         return played, sum(delays)
 
     def info(self) -> ClipInfo:
-        played, duration = self._played()
+        played, duration = self._played
         if self.count == 1:
             return ClipInfo(self.kind, 1, 0.0, *self.image.size, 0.0)
         return ClipInfo(self.kind, len(played), len(played) * 1000 / duration, *self.image.size, duration / 1000)
 
-    def frames(self, wanted: list[int]) -> list[Image.Image]:
-        played, _ = self._played()
-        stored = [played[index] for index in wanted]
-        needed = set(stored)
+    def frames(self, total: int, wanted: int, side: int | None) -> list[Image.Image]:
+        played, _ = self._played
+        stored = [played[index] for index in evenly(total, wanted)]
+        pictures = {}
         with _broken(self.name):
-            pictures = {index: frame.convert("RGB") for index, frame in enumerate(ImageSequence.Iterator(self.image)) if index in needed}
+            for index, frame in enumerate(ImageSequence.Iterator(self.image)):
+                if index in stored:
+                    pictures[index] = frame.convert("RGB")
+                    if side:
+                        pictures[index].thumbnail((side, side), Image.Resampling.BOX)
         return [pictures[index].copy() for index in stored]
 
     def infotext(self) -> str | None:
@@ -152,32 +156,40 @@ class _FFmpegClip:
 
     def info(self) -> ClipInfo:
         """From the packets, which is quick: nothing is decoded."""
-        lines = self._run(["-map", "0:v:0", "-c", "copy", "-copyts", "-f", "framecrc", "pipe:1"]).decode("ascii", "replace").splitlines()
-        head = dict(line[1:].split(" 0: ", 1) for line in lines if line.startswith("#") and " 0: " in line)
-        packets = [[int(part) for part in line.split(",")[1:4]] for line in lines if line and not line.startswith("#")]
-        width, _, height = head.get("dimensions", "0x0").partition("x")
-        if not packets or int(width) * int(height) == 0:
-            raise MediaError(f"{self.name} cannot be read as a clip: it holds no video.")
+        table = self._run(["-map", "0:v:0", "-c", "copy", "-copyts", "-f", "framecrc", "pipe:1"]).decode("ascii", "replace")
+        try:
+            width, height, tick, packets = _packets(table)
+        except (ValueError, KeyError, IndexError) as error:
+            raise MediaError(f"{self.name} cannot be read as a clip: it holds no video.") from error
         if len(packets) > MAX_FILE_FRAMES:
             raise _too_long(self.name, len(packets))
-        tick, _, per = head["tb"].partition("/")
-        starts = [shown for _, shown, _ in packets]
-        stays = max(packets, key=lambda packet: packet[1])[2]
-        duration = (max(starts) + stays - min(starts)) * int(tick) / int(per)
-        return ClipInfo(self.kind, len(packets), len(packets) / duration if duration else 0.0, int(width), int(height), duration)
+        starts = [start for start, _ in packets]
+        duration = float((max(starts) + max(packets)[1] - min(starts)) * tick)
+        return ClipInfo(self.kind, len(packets), len(packets) / duration if duration else 0.0, width, height, duration)
 
-    def frames(self, wanted: list[int]) -> list[Image.Image]:
-        """Numbered anew after the selection, so that ffmpeg neither repeats nor drops any."""
-        chosen = "+".join(f"eq(n,{index})" for index in wanted)
-        data = self._run(["-map", "0:v:0", "-vf", f"select='{chosen}',settb=1/25,setpts=N,fps=25", "-f", "image2pipe", "-c:v", "ppm",
-                          "pipe:1"])
-        pictures = list(_ppm_pictures(data))[:len(wanted)]
-        if len(pictures) != len(wanted):
-            raise MediaError(f"{self.name} is broken: {len(pictures)} of {len(wanted)} frames can be decoded; export it again.")
-        return pictures
+    def frames(self, total: int, wanted: int, side: int | None) -> list[Image.Image]:
+        """At most `wanted` of `total` frames, numbered anew, so that ffmpeg neither repeats nor drops any.
+
+        Fewer come back where the file has frames that are not shown (cut without encoding again).
+        """
+        shrink = f",scale='min(iw,{side})':'min(ih,{side})':force_original_aspect_ratio=decrease:flags=area" if side else ""
+        data = self._run(["-map", "0:v:0", "-vf", f"select='{evenly_chosen(total, wanted)}',settb=1/25,setpts=N,fps=25{shrink}",
+                          "-f", "image2pipe", "-c:v", "ppm", "pipe:1"])
+        return list(_ppm_pictures(data))[:wanted]
 
     def infotext(self) -> str | None:
         return comment_of_ffmetadata(self._run(["-f", "ffmetadata", "pipe:1"]))
+
+
+def _packets(table: str) -> tuple[int, int, Fraction, list[tuple[int, int]]]:
+    """Width, height, seconds per tick, and (start, duration) of every packet in ticks, from ffmpeg's framecrc output."""
+    lines = table.splitlines()
+    head = dict(line[1:].split(" 0: ", 1) for line in lines if line.startswith("#") and " 0: " in line)
+    width, height = map(int, head["dimensions"].split("x"))
+    packets = [tuple(map(int, line.split(",")[2:4])) for line in lines if line and not line.startswith("#")]
+    if not packets or not width * height:
+        raise ValueError("no pictures")
+    return width, height, Fraction(head["tb"]), packets
 
 
 def _ppm_pictures(data: bytes) -> Iterator[Image.Image]:

@@ -42,6 +42,7 @@ def test_every_preset_has_a_golden():
 
 
 @given(FRAMES, st.sampled_from(PRESETS), st.data())
+@settings(deadline=None, max_examples=50)
 def test_scores_lie_in_range_and_peak_at_the_condition_frame(frames, preset, data):
     condition = data.draw(st.integers(-frames, frames - 1))
     scores = affinity_scores(frames, condition, *preset)
@@ -51,6 +52,7 @@ def test_scores_lie_in_range_and_peak_at_the_condition_frame(frames, preset, dat
 
 
 @given(FRAMES, st.sampled_from(["animate", "style_transfer"]), st.sampled_from(["small", "moderate", "large"]), st.data())
+@settings(deadline=None, max_examples=50)
 def test_affinity_never_rises_with_the_distance(frames, motion, magnitude, data):
     condition = data.draw(st.integers(0, frames - 1))
     scores = affinity_scores(frames, condition, motion, magnitude)
@@ -58,6 +60,7 @@ def test_affinity_never_rises_with_the_distance(frames, motion, magnitude, data)
 
 
 @given(st.integers(16, 32), st.sampled_from(list(TABLES)), st.data())
+@settings(deadline=None, max_examples=50)
 def test_larger_magnitudes_move_more(frames, motion, data):
     condition = data.draw(st.integers(0, frames - 1))       # over a whole clip: style transfer's tables cross in the first frames
     small, moderate, large = (affinity_scores(frames, condition, motion, m) for m in ("small", "moderate", "large"))
@@ -87,6 +90,7 @@ def test_loops_keep_their_depth_when_they_are_longer_than_the_table():
 
 
 @given(FRAMES, st.sampled_from(PRESETS), st.data())
+@settings(deadline=None, max_examples=50)
 def test_negative_condition_frames_count_from_the_end(frames, preset, data):
     condition = data.draw(st.integers(1, frames))
     assert torch.equal(affinity_scores(frames, -condition, *preset), affinity_scores(frames, frames - condition, *preset))
@@ -96,6 +100,7 @@ POINTS = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=40)
 
 
 @given(FRAMES, POINTS)
+@settings(deadline=None, max_examples=50)
 def test_curves_pass_through_their_ends_and_stay_between_their_points(frames, points):
     curve = resample_curve(points, frames)
     assert curve.shape == (frames,) and curve.dtype == torch.float32
@@ -104,11 +109,13 @@ def test_curves_pass_through_their_ends_and_stay_between_their_points(frames, po
 
 
 @given(POINTS)
+@settings(deadline=None, max_examples=50)
 def test_as_many_numbers_as_frames_are_used_as_they_are(points):
     assert resample_curve(points, len(points)).tolist() == points
 
 
 @given(st.integers(2, 6), st.integers(1, 5), st.data())
+@settings(deadline=None, max_examples=50)
 def test_curves_hit_every_point_when_the_frames_fall_on_them(points, between, data):
     values = data.draw(st.lists(st.floats(0, 1, width=32), min_size=points, max_size=points))
     curve = resample_curve(values, (points - 1) * between + 1)
@@ -122,7 +129,7 @@ def test_curves_are_straight_between_their_points():
 
 
 @given(FRAMES, st.data())
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 def test_a_curve_is_used_as_written_whatever_the_motion_and_condition_frame(frames, data):
     condition = data.draw(st.integers(-frames, frames - 1))
     plain = resample_curve([0.2, 1.0, 0.4], frames)

@@ -1,11 +1,12 @@
 """Clips are written, decoded again and compared: frames, times, sizes, pixels, loops."""
+import math
 import struct
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -13,7 +14,7 @@ from lib_pia.errors import MediaError, SettingsError
 from lib_pia.settings import FORMATS
 from lib_pia.video import ClipOptions, clip_info, encode_clip, read_clip
 from lib_pia.video_encode import FORMAT, Clip, interpolated
-from lib_pia.video_frames import changed_box, even_sides, evenly, ping_pong, whole_delays
+from lib_pia.video_frames import changed_box, even_sides, evenly, evenly_chosen, ping_pong, whole_delays
 
 VIDEOS = [name for name in FORMATS if name != "png"]
 PSNR_FLOOR = {"gif": 30, "mp4": 33, "webp": 30, "webm": 30, "apng": 200}      # dB
@@ -137,6 +138,7 @@ def test_gifs_faster_than_browsers_play_leave_frames_out(tmp_path):
 
 
 @given(st.integers(1, 200), st.floats(0.5, 240), st.sampled_from([100, 1000]))
+@settings(deadline=None, max_examples=50)
 def test_whole_delays_never_drift(count, fps, ticks):
     delays = whole_delays(count, fps, ticks)
     starts = np.concatenate([[0], np.cumsum(delays)])
@@ -144,11 +146,28 @@ def test_whole_delays_never_drift(count, fps, ticks):
 
 
 @given(st.integers(1, 500), st.integers(1, 64))
+@settings(deadline=None, max_examples=50)
 def test_evenly_takes_both_ends_and_nothing_twice(total, wanted):
     taken = evenly(total, wanted)
     assert len(taken) == min(total, wanted) == len(set(taken)) and taken[0] == 0
     assert wanted == 1 or taken[-1] == total - 1
     assert taken == sorted(taken)
+
+
+@given(st.integers(1, 600), st.integers(1, 300))
+@settings(deadline=None, max_examples=50)
+def test_ffmpeg_is_told_the_same_choice(total, wanted):
+    expression = compile(evenly_chosen(total, wanted), "select", "eval")
+    names = {"lt": lambda a, b: a < b, "eq": lambda a, b: a == b, "ceil": lambda a: math.ceil(a)}
+    assert [n for n in range(total) if eval(expression, names, {"n": n})] == evenly(total, wanted)
+
+
+def test_a_gif_has_the_colours_of_every_frame(tmp_path):
+    """Also of the last one, which nothing comes after, and of clips in which nothing changes."""
+    colours = [(250, 10, 10), (10, 250, 10), (10, 10, 250)]
+    for clip in ([Image.new("RGB", (16, 16), colour) for colour in colours], [Image.new("RGB", (16, 16), colours[0])] * 4):
+        file, = write(clip, tmp_path, "gif")
+        assert psnr(pixels(file.path), np.stack([np.asarray(frame) for frame in clip])) > 35
 
 
 @pytest.mark.parametrize(("plays", "netscape", "chunk"), [(0, 0, 0), (1, None, 1), (2, 1, 2), (7, 6, 7)])
@@ -164,6 +183,7 @@ def test_loop_count_is_the_number_of_plays(tmp_path, plays, netscape, chunk):
 
 
 @given(st.lists(st.integers(), max_size=9))
+@settings(deadline=None, max_examples=50)
 def test_ping_pong_plays_the_inner_frames_backwards(frames):
     there_and_back = ping_pong(frames)
     assert there_and_back[:len(frames)] == frames
@@ -243,6 +263,7 @@ def test_static_parts_cost_nothing_in_webp_and_apng(tmp_path):
 
 
 @given(st.data())
+@settings(deadline=None, max_examples=50)
 def test_the_changed_box_holds_every_change(data):
     height, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
     before = np.zeros((height, width, 3), np.uint8)
