@@ -16,6 +16,8 @@ NORM_EPS = 1e-6                 # the same: GroupNorm of the temporal transforme
 MAX_FRAMES = 32                 # configs: temporal_position_encoding_max_len
 HEADS = 8                       # configs: num_attention_heads
 FREQUENCY_BASE = 10000.0        # the sinusoids of "Attention is all you need"
+TOKENS_PER_PIECE = 16384        # of the feed-forward: keeps its inner tensor under 0.4 GB in fp16 at C = 1280; enough to fill a GPU
+TOKENS_PER_PIECE_CPU = 512      # measured: the fastest of 256..2048 on one core (the inner tensor stays in the cache)
 GRID_LIMIT = 65535              # CUDA's limit on the y and z sides of a launch grid, which attention kernels use for the batch
 
 
@@ -53,12 +55,12 @@ class TemporalAttention(nn.Module):
         self.pos_encoder = PositionEncoding(dim, max_frames)
 
     def forward(self, x: Tensor, num_frames: int) -> Tensor:
-        """x: [B*F, P, C], normalised -> [B*F, P, C]."""
+        """What the frames tell each other, before the output projection. x: [B*F, P, C], normalised -> [B*F, P, C]."""
         pe = self.pos_encoder(num_frames).to(x.dtype)
         x = x.unflatten(0, (-1, num_frames))                    # -> [B, F, P, C]
         x = (x + pe if torch.is_grad_enabled() else x.add_(pe)).flatten(0, 1)
         q, k, v = (self._split(layer(x), num_frames) for layer in (self.to_q, self.to_k, self.to_v))
-        return self.to_out[0](frame_attention(q, k, v).flatten(0, 1).flatten(2))
+        return frame_attention(q, k, v).flatten(0, 1).flatten(2)
 
     def _split(self, x: Tensor, num_frames: int) -> Tensor:
         return x.unflatten(0, (-1, num_frames)).unflatten(-1, (self.heads, -1))     # [B*F, P, C] -> [B, F, P, heads, d]
@@ -80,24 +82,35 @@ def frame_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.stack(groups)
 
 
-class FeedForward(nn.Module):
-    """GEGLU feed-forward, four times as wide inside."""
-
-    class Gate(nn.Module):
-        def __init__(self, dim: int) -> None:
-            super().__init__()
-            self.proj = nn.Linear(dim, dim * 8)
-
-        def forward(self, x: Tensor) -> Tensor:
-            value, gate = self.proj(x).chunk(2, dim=-1)
-            return value * functional.gelu(gate)
+class Gate(nn.Module):
+    """GEGLU: [N, C] -> [N, 4C]."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.net = nn.ModuleList([self.Gate(dim), nn.Identity(), nn.Linear(dim * 4, dim)])     # the file calls them net.0.proj and net.2
+        self.proj = nn.Linear(dim, dim * 8)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net[2](self.net[0](x))
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        if torch.is_grad_enabled():
+            return value * functional.gelu(gate)
+        return value.mul_(torch.ops.aten.gelu_(gate))
+
+
+class FeedForward(nn.Module):
+    """GEGLU feed-forward, four times as wide inside."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.net = nn.ModuleList([Gate(dim), nn.Identity(), nn.Linear(dim * 4, dim)])     # the file calls them net.0.proj and net.2
+
+    def add_to(self, x: Tensor, y: Tensor) -> Tensor:
+        """x + feed-forward of y, both [B*F, P, C]. Without gradients in pieces of tokens, so that the wide inner tensor stays small."""
+        if torch.is_grad_enabled():
+            return x + self.net[2](self.net[0](y))
+        rows = TOKENS_PER_PIECE_CPU if x.device.type == "cpu" else TOKENS_PER_PIECE
+        for into, piece in zip(x.flatten(0, 1).split(rows), y.flatten(0, 1).split(rows)):
+            add_linear(into, self.net[0](piece), self.net[2])
+        return x
 
 
 class TemporalBlock(nn.Module):
@@ -113,13 +126,18 @@ class TemporalBlock(nn.Module):
     def forward(self, x: Tensor, num_frames: int) -> Tensor:
         """x: [B*F, P, C] -> [B*F, P, C]; without gradients x itself is overwritten."""
         for attention, norm in zip(self.attention_blocks, self.norms):
-            x = add(x, attention(norm(x), num_frames))
-        return add(x, self.ff(self.ff_norm(x)))
+            x = add_linear(x, attention(norm(x), num_frames), attention.to_out[0])
+        return self.ff.add_to(x, self.ff_norm(x))
 
 
-def add(x: Tensor, y: Tensor) -> Tensor:
-    """x + y, in x's memory where no gradient needs it."""
-    return x + y if torch.is_grad_enabled() else x.add_(y)
+def add_linear(x: Tensor, y: Tensor, layer: nn.Linear) -> Tensor:
+    """x + layer(y); where no gradient needs x it is overwritten, by the matrix product itself if the dtypes allow."""
+    if torch.is_grad_enabled():
+        return x + layer(y)
+    if x.dtype == y.dtype == layer.weight.dtype and not torch.is_autocast_enabled():
+        x.view(-1, x.shape[-1]).addmm_(y.reshape(-1, y.shape[-1]), layer.weight.t())
+        return x.add_(layer.bias)
+    return x.add_(layer(y))
 
 
 class TemporalTransformer(nn.Module):
