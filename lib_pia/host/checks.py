@@ -21,11 +21,15 @@ def check_checkpoint(p: Any) -> None:
     if getattr(model, "cond_stage_key", None) == "edit":
         raise UnsupportedModelError(f"The checkpoint {name} is an InstructPix2Pix model; PIA animates ordinary Stable Diffusion 1.5 "
                                     "checkpoints and inpainting ones, select one.")
+    find_sites(model.model.diffusion_model)
+    _check_switches(p, model.sd_checkpoint_info)
+
+
+def check_unet() -> None:
+    """Refuses a replacement for the UNet. The host chooses it after `p.init`, so it is known only when the sampling starts."""
     if sd_unet.current_unet is not None:
         raise UnsupportedModelError("A replacement for the UNet (TensorRT or the like) is active, and PIA cannot work inside it; set "
                                     "Settings > Stable Diffusion > SD Unet to None.")
-    find_sites(model.model.diffusion_model)
-    _check_switches(p, model.sd_checkpoint_info)
 
 
 def _check_switches(p: Any, current: Any) -> None:

@@ -98,34 +98,36 @@ class _Outcome:
         self.session, self.processed = session, processed
         self.p = session.p
         self.scripted = bool(self.p.script_args and self.p.script_args[0])      # a script (X/Y/Z plot, ...) reads the pictures
+        self.earlier = 1 + max((file.clip for file in share_files(self.p)), default=-1)     # clips of the script's other generations
         self.images: list[Any] = []
         self.of: list[Clip] = []                                                # the clip of each image
         self.saves = session.saves and opts.samples_save and (opts.save_incomplete_images
                                                               or not (state.interrupted or state.skipped))
 
     def add(self, clip: Clip) -> None:
-        session, settings = self.session, self.session.settings
+        session = self.session
         picture = session.picture(clip.number, clip.frames[0].size)
-        if settings.color_match > 0 and picture is not None:
+        if session.settings.color_match > 0 and picture is not None:
             clip.frames = self._matched(clip, picture)
         temporary = None if self.saves else temporary_folder()
         try:
-            path = self._path(clip, temporary)
-            self._encode(clip, path)
-        except PIAError as error:
-            clip.files = [self._failure(clip, name, error) for name in settings.formats]
-        written = [file for file in clip.files if file.error is None]
-        for file in clip.files:
-            if file.error is not None:
-                _tell(self.p, self.processed, file.error)
-        if not written:
-            self._give_frames(clip)
-        elif self.p.is_api:
-            self._give_files(clip, written)
-        else:
-            self._give_gallery(clip, written)
+            written = self._written(clip, temporary)
+            self._give(clip, written)
+        except BaseException:
+            _delete(temporary)
+            raise
         share_files(self.p).extend(clip.files)
         self._remember(clip, written, picture, temporary)
+
+    def _written(self, clip: Clip, temporary: Path | None) -> list[Delivered]:
+        """The files of the clip that could be written; the user is told of the others."""
+        try:
+            self._encode(clip, self._path(clip, temporary))
+        except PIAError as error:
+            clip.files = [self._failure(clip, name, error) for name in self.session.settings.formats]
+        for sentence in dict.fromkeys(file.error for file in clip.files if file.error is not None):
+            _tell(self.p, self.processed, sentence)
+        return [file for file in clip.files if file.error is None]
 
     def _matched(self, clip: Clip, picture: Image.Image) -> list[Image.Image]:
         session = self.session
@@ -160,11 +162,11 @@ class _Outcome:
         numbers = {"fps": file.fps, "width": file.width, "height": file.height, "duration": file.duration}
         if len(file.paths) > 1:
             numbers["duration"] = 1 / file.fps
-        return [Delivered(clip.number, file.format, clip.seed, self._affinity(), file.mime, str(path),
+        return [Delivered(self.earlier + clip.number, file.format, clip.seed, self._affinity(), file.mime, str(path),
                           file.frames if len(file.paths) == 1 else 1, **numbers) for path in file.paths]
 
     def _failure(self, clip: Clip, name: str, error: Exception) -> Delivered:
-        return Delivered(clip.number, name, clip.seed, self._affinity(), error=str(error))
+        return Delivered(self.earlier + clip.number, name, clip.seed, self._affinity(), error=str(error))
 
     def _affinity(self) -> list[float]:
         return [round(value, 6) for value in self.session.affinity().tolist()]
@@ -184,8 +186,18 @@ class _Outcome:
             image.already_saved_as = path
         return image
 
+    def _give(self, clip: Clip, written: Sequence[Delivered]) -> None:
+        if not written:                     # the frames themselves, which the host encodes as PNG
+            for frame in clip.frames:
+                self._append(clip, self._shown(clip, frame))
+        elif self.p.is_api:
+            self._give_files(clip, written)
+        else:
+            self._give_gallery(clip, written)
+
     def _give_files(self, clip: Clip, written: Sequence[Delivered]) -> None:
-        for file in written:
+        """Every file as base64 text; to a script, which counts pictures, one picture per clip that is saved as the clip."""
+        for file in written[:1] if self.scripted else written:
             data = Path(file.path).read_bytes()
             if self.scripted:
                 file.image = self._append(clip, ClipImage.of(self._shown(clip, clip.frames[0], file.path), data))
@@ -193,18 +205,15 @@ class _Outcome:
                 file.image = self._append(clip, as_base64(data))
 
     def _give_gallery(self, clip: Clip, written: Sequence[Delivered]) -> None:
+        """The first frame of the clip, shown as the file that moves; and every frame that is a file of its own."""
         moving = next((file for name in MOVING for file in written if file.format == name), None)
         image = self._append(clip, self._shown(clip, clip.frames[0], moving.path if moving else None))
         if moving is not None:
             moving.image = image
-        pngs = [file for file in written if file.format == "png"]
-        for file, frame in zip(pngs, clip.frames):
-            file.image = self._append(clip, self._shown(clip, frame, file.path))
-
-    def _give_frames(self, clip: Clip) -> None:
-        """No format could be written: the frames themselves, which the host encodes as PNG."""
-        for frame in clip.frames:
-            self._append(clip, self._shown(clip, frame))
+        for file in written:
+            if file.format == "png":
+                with Image.open(file.path) as frame:
+                    file.image = self._append(clip, self._shown(clip, frame, file.path))
 
     # ---- afterwards
 
@@ -212,7 +221,7 @@ class _Outcome:
         """Keeps the clip for the panel's player; what an API request did not want on disk is deleted now."""
         p = self.p
         if p.is_api and temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _delete(temporary)
             for file in written:
                 file.path = None
             return
@@ -241,6 +250,11 @@ class _Outcome:
             if values:
                 setattr(processed, f"all_{name}s", values)
         ClipProcessed.upgrade(processed, share_files(self.p))
+
+
+def _delete(folder: Path | None) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def quality_options() -> dict[str, Any]:

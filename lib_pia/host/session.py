@@ -28,7 +28,7 @@ from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
 from lib_pia.settings import FIELDS, PIASettings
 
 from . import models
-from .checks import check_checkpoint, check_pictures
+from .checks import check_checkpoint, check_pictures, check_unet
 from .lending import Lent, lent
 from .pictures import ConditionPicture, as_shown, encode_pictures
 from .request import resolved, settings_from_args
@@ -204,6 +204,7 @@ class Session:
     def _sample(self, arguments: dict[str, Any]) -> Tensor:
         p, clip = self.p, self.p.iteration
         check_checkpoint(p)
+        check_unet()
         model = self._load()
         if self.is_img2img:
             latent = self.pictures[clip % len(self.pictures)].latent
