@@ -93,8 +93,8 @@ class FolderClips:
         if self.options.flip and rng.random() < 0.5:
             chosen = chosen[:, :, ::-1]
         cached = self.store.moments(clip) if self.cached else None
-        moments = None if cached is None else tuple(np.ascontiguousarray(part) for part in np.split(cached[places], 2, axis=1))
-        return Window(np.ascontiguousarray(chosen), clip.caption, condition_frame, moments)
+        moments = None if cached is None else tuple(np.array(part) for part in np.split(cached[places], 2, axis=1))
+        return Window(np.array(chosen), clip.caption, condition_frame, moments)
 
     def use_cached_latents(self, write: bool = True, progress: bool = True) -> None:
         """From now on the VAE's moments come from the store, where `write` puts those of every frame first. Takes the middle of the frames;
