@@ -135,6 +135,12 @@ def test_compressed_archive(good, tmp_path):
     assert "compressed by another program" in refusal(tmp_path / "pia.ckpt")
 
 
+def test_endless_pickle_is_not_read(good, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_file, "LARGEST_PICKLE", 1000)
+    (tmp_path / "pia.ckpt").write_bytes(good["zip"])
+    assert "its pickle is larger than any weight file's" in refusal(tmp_path / "pia.ckpt")
+
+
 # Pickles that want to run code
 
 class Evil:

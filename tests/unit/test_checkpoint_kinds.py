@@ -208,6 +208,11 @@ def test_width_that_the_norm_groups_do_not_divide(official, tmp_path):
     assert "20 channels wide, which is no multiple of 32" in refusal(narrow, tmp_path)
 
 
+def test_position_encoding_of_one_frame(official, tmp_path):
+    short = {k: v[:, :1] if k.endswith(".pe") else v for k, v in official.items()}
+    assert "its position encoding is for 1 frames" in refusal(short, tmp_path)
+
+
 def test_two_models_in_one_file(official, tmp_path):
     torch.save({"state_dict": official, "unet": {k: v + 1 for k, v in official.items()}}, tmp_path / "pia.ckpt")
     with pytest.raises(CheckpointError, match="two tensors called conv_in.weight"):
