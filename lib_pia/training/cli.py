@@ -67,8 +67,8 @@ def _vae_name(checkpoint: Path) -> str:
     return hashlib.sha256(repr((str(checkpoint.resolve()), facts.st_size, facts.st_mtime_ns)).encode()).hexdigest()[:12]
 
 
-def run(args: argparse.Namespace) -> Path:
-    """Trains as the parsed arguments say; the path of the weights."""
+def run(args: argparse.Namespace) -> Path | None:
+    """Trains as the parsed arguments say; the path of the weights, in the first process."""
     config = TrainConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)})
     options = DataOptions(args.frames, args.stride, args.resolution, args.crop, args.flip, args.max_frames)
     check_resume(args.out, args.resume)
@@ -85,7 +85,8 @@ def run(args: argparse.Namespace) -> Path:
         try:
             _prepare(args, store, clips, processes)
             trainer = Trainer(checkpoint.unet, model, config, clips, processes)
-            return train(trainer, args.out, resume=args.resume, progress=not args.quiet)
+            weights = train(trainer, args.out, resume=args.resume, progress=not args.quiet)
+            return weights if processes.is_first else None
         finally:
             clips.close()
 
@@ -101,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"Stopped; the run in {args.out} goes on from its last save with --resume.\n")
         return 130
-    sys.stdout.write(f"{weights}\n")
+    if weights:
+        sys.stdout.write(f"{weights}\n")
     return 0
 
