@@ -13,7 +13,7 @@ from torch import nn
 
 from lib_pia.schedule import linear_alphas_cumprod
 
-from .fast import autocast, quick_attention, parameters_of
+from .fast import autocast, parameters_of, quick_attention
 from .net import Miniature, base_alphas_cumprod
 from .scenes import random_picture
 from .training_log import Run, cosine

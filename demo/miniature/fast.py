@@ -9,27 +9,33 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def _attention(self, x, context=None, mask=None):
+_fused = F.scaled_dot_product_attention
+
+
+def _products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options) -> torch.Tensor:
+    """Attention as two products where a backward pass follows (torch's fused one is slow backwards at these sizes), else fused."""
+    if options or not torch.is_grad_enabled():
+        return _fused(q, k, v, **options)
+    return torch.matmul(torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)).softmax(-1), v)
+
+
+def _cross_attention(self, x, context=None, mask=None):
     context = x if context is None else context
     q, k, v = (rearrange(t, "b n (h d) -> b h n d", h=self.heads) for t in (self.to_q(x), self.to_k(context), self.to_v(context)))
-    if torch.is_grad_enabled():  # torch's fused attention has a slow backward pass at these sizes
-        out = torch.matmul(torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)).softmax(-1), v)
-    else:
-        out = F.scaled_dot_product_attention(q, k, v)
-    return self.to_out(rearrange(out, "b h n d -> b n (h d)"))
+    return self.to_out(rearrange(_products(q, k, v), "b h n d -> b n (h d)"))
 
 
 @contextmanager
 def quick_attention() -> Iterator[None]:
-    """Inside the block LDM's CrossAttention does its products in the autocast type, without einsum's copies."""
+    """Inside the block LDM's CrossAttention works without einsum's copies, and attention in training as two products."""
     from ldm.modules.attention import CrossAttention
 
     before = CrossAttention.forward
-    CrossAttention.forward = _attention
+    CrossAttention.forward, F.scaled_dot_product_attention = _cross_attention, _products
     try:
         yield
     finally:
-        CrossAttention.forward = before
+        CrossAttention.forward, F.scaled_dot_product_attention = before, _fused
 
 
 def autocast() -> torch.autocast:

@@ -1,4 +1,4 @@
-"""PIA for the miniature, by the project's own training: motion modules first (text-to-video), then the condition, and the paper's ablations.
+"""PIA for the miniature, by the project's own training: motion modules (text-to-video), the condition, the paper's ablations.
 
 The base is frozen throughout. The ablations go on from the same motion stage, with the same clips, draws and number of steps.
 """

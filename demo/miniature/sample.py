@@ -76,8 +76,8 @@ def encode_picture(model: Miniature, picture: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def clips_of(model: Miniature, pia: PIAModel | None, latents: torch.Tensor | None, prompts: list[str], affinities: torch.Tensor,
-             sampling: Sampling) -> torch.Tensor:
-    """Clips [K, F, 64, 64, 3] uint8, sampled together.
+             sampling: Sampling, seeds: list[int] | None = None) -> torch.Tensor:
+    """Clips [K, F, 64, 64, 3] uint8, sampled together; `seeds` instead of the sampling's seed and its successors.
 
     latents: [K, 4, 8, 8] condition latents, or None for text-to-video (zeros for image and affinity, as PIA was trained to take them).
     affinities: [K, F]. pia: None leaves the base as it is (frames know nothing of each other).
@@ -88,7 +88,7 @@ def clips_of(model: Miniature, pia: PIAModel | None, latents: torch.Tensor | Non
     else:
         condition = torch.cat([build_condition(latents[k : k + 1], affinities[k]) for k in range(count)])
     texts = model.encode_text([*prompts, *[""] * count]).repeat_interleave(FRAMES, 0)
-    noise = starting_noise([sampling.seed + i for i in range(count)], FRAMES)
+    noise = starting_noise(seeds or [sampling.seed + i for i in range(count)], FRAMES)
     with quick_attention(), (inject(model.unet, pia, condition, FRAMES) if pia else nullcontext()):
         out = ddim(model, noise, texts, linear_alphas_cumprod(), sampling)
     return decode(model, out).unflatten(0, (count, FRAMES))

@@ -112,7 +112,7 @@ def random_clip(rng: np.random.Generator, style: str = "flat", two: float = 0.12
 
 
 def random_picture(rng: np.random.Generator, style: str = "flat", two: float = 0.12) -> tuple[np.ndarray, str]:
-    """One frame of a clip, uint8, and the clip's caption; every other time the last frame, so that "moving left" is seen to have moved left."""
+    """One frame of a clip, uint8, and the clip's caption; every other time the last frame: "moving left" has moved left."""
     scene, motions, offsets = random_clip_plan(rng, style, two)
     frame = FRAMES - 1 if rng.random() < 0.5 else int(rng.integers(FRAMES))
     return to_bytes(render(scene.moved(offsets[frame]))), describe(scene, motions)

@@ -87,7 +87,8 @@ def polygon(shape: str) -> np.ndarray:
         return np.stack([radii * np.cos(angles), radii * np.sin(angles)], 1).astype(np.float32)
     if shape == "cross":
         a, b = 0.38, 1.1
-        return np.array([(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)], np.float32)
+        half = [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a)]
+        return np.array(half + [(-x, -y) for x, y in half], np.float32)
     raise ValueError(f"unknown shape {shape!r}: use one of {('circle', *SHAPES[1:], NEW_SHAPE)}")
 
 

@@ -1,4 +1,4 @@
-"""CLIP's tokenizer, from the merges alone: byte-pair encoding of lower-cased text, 77 ids, padded with the end token as Stable Diffusion 1.x does.
+"""CLIP's tokenizer, from the merges alone: byte-pair encoding of lower-cased text, 77 ids, padded with the end token.
 
 The merges (demo/models/clip_merges.txt.xz) are the first 48 894 of OpenAI CLIP's `bpe_simple_vocab_16e6.txt` (MIT licence); the vocabulary
 follows from them: 256 bytes, 256 bytes that end a word, the merges in order, start and end: 49 408 ids.
@@ -16,8 +16,8 @@ LENGTH, START, END = 77, 49406, 49407
 WORDS = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
 
 
-def byte_characters() -> list[str]:
-    """The printable character that stands for each byte, in the order of the vocabulary's first 256 entries, as (byte -> character) pairs."""
+def byte_characters() -> dict[int, str]:
+    """The printable character that stands for each byte, in the order of the vocabulary's first 256 entries."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     other = [b for b in range(256) if b not in plain]
     return {b: chr(b) for b in plain} | {b: chr(256 + i) for i, b in enumerate(other)}

@@ -53,7 +53,8 @@ class Run:
                 saved = time.monotonic()
 
     def _save(self, step: int, parts) -> None:
-        state = {"step": step, "minutes": self.minutes, "rng": torch.get_rng_state(), "parts": {n: p.state_dict() for n, p in parts.items()}}
+        state = {"step": step, "minutes": self.minutes, "rng": torch.get_rng_state()}
+        state["parts"] = {name: part.state_dict() for name, part in parts.items()}
         torch.save(state, self.checkpoint.with_suffix(".tmp"))
         os.replace(self.checkpoint.with_suffix(".tmp"), self.checkpoint)
 

@@ -68,7 +68,7 @@ class NearlyLinearNorm(nn.GroupNorm):
 
 
 def widen_epsilon(vae: nn.Module, epsilon: float = TRAINING_EPSILON) -> None:
-    """Start the norms as nearly linear (a large epsilon, and a weight that makes up for it) and the layers as keeping their input's size."""
+    """Start the norms as nearly linear (a large epsilon, and a weight to match) and the layers as keeping their input's size."""
     for name, layer in vae.named_modules():
         if isinstance(layer, nn.GroupNorm):
             layer.__class__ = NearlyLinearNorm

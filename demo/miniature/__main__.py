@@ -1,0 +1,151 @@
+"""Make the miniature: `python -m demo.miniature all --work DIR`, or one stage of it; a stage that was stopped goes on where it was.
+
+Stages in order: vae, base, clips, motion, condition, onehot, no_affinity, frozen_motion, styles (or one style's name), export.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib_pia.checkpoint import load_pia_model, save_pia_model
+from lib_pia.training import AffinityScale
+
+from . import base, lora, personalise, pia, vae
+from .clips import ClipPool, PoolSource, clip_pool
+from .net import MODELS, Miniature
+from .training_log import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Steps and sizes of every stage: those of the committed files."""
+
+    vae_steps: int = 3000
+    encoder_steps: int = 1409
+    base_pictures: int = 10000
+    base_steps: int = 2000
+    clips: int = 2400
+    motion_steps: int = 1200
+    condition_steps: int = 1800
+    style_steps: int = 350
+
+
+class Work:
+    """The folder in which the stages leave their results, and the results."""
+
+    def __init__(self, folder: Path, recipe: Recipe, models: Path):
+        self.folder, self.recipe, self.models = folder, recipe, models
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def vae(self) -> None:
+        trained = vae.train(Run(self.folder / "vae"), self.recipe.vae_steps, self.recipe.encoder_steps)
+        torch.save(trained.state_dict(), self.folder / "vae" / "final.pt")
+
+    def trained_vae(self) -> vae.AutoencoderKL:
+        """The VAE in LDM's layout, latents whitened. While the decoder still trains: with the decoder of when the encoder was finished."""
+        path = self.folder / "vae" / "final.pt"
+        model = vae.AutoencoderKL()
+        vae.widen_epsilon(model)
+        model.load_state_dict(torch.load(path if path.exists() else path.with_name("encoder.pt"), weights_only=True))
+        vae.whiten(model, vae.to_signed(vae.training_pictures(np.random.default_rng(3), 512)))
+        vae.fold_epsilon(model)
+        return model.eval().requires_grad_(False)
+
+    def base(self) -> None:
+        torch.manual_seed(10)
+        model = Miniature()
+        model.vae = self.trained_vae()
+        path = self.folder / "base_pool.pt"
+        if not path.exists():
+            pool = base.picture_pool(model, np.random.default_rng(11), self.recipe.base_pictures)
+            torch.save((pool.latents, pool.captions), path)
+        base.train(model, Run(self.folder / "base"), base.Pool(*torch.load(path, weights_only=True)), self.recipe.base_steps)
+        torch.save({"unet": model.unet.state_dict(), "text": model.text.state_dict()}, self.folder / "base" / "final.pt")
+
+    def trained_base(self) -> Miniature:
+        model = Miniature()
+        state = torch.load(self.folder / "base" / "final.pt", weights_only=True)
+        model.unet.load_state_dict(state["unet"])
+        model.text.load_state_dict(state["text"])
+        model.vae = self.trained_vae()
+        return model.eval().requires_grad_(False)
+
+    def clips(self) -> None:
+        clip_pool(self.trained_vae(), 21, self.recipe.clips).save(self.folder / "clips.pt")
+
+    def source(self, model: Miniature) -> PoolSource:
+        pool = ClipPool.load(self.folder / "clips.pt")
+        return PoolSource(pool, model, pool.scale(), 31)
+
+    def motion(self) -> None:
+        model = self.trained_base()
+        options = pia.MOTION | {"steps": self.recipe.motion_steps}
+        pia.train_stage(model, None, self.source(model), self.folder / "motion", options)
+
+    def condition(self, ablation: str = "") -> None:
+        model = self.trained_base()
+        options = pia.CONDITION | {"steps": self.recipe.condition_steps} | pia.ABLATIONS.get(ablation, {})
+        start = load_pia_model(self.folder / "motion" / "pia.safetensors", dtype=torch.float32)
+        pia.train_stage(model, start, self.source(model), self.folder / (ablation or "condition"), options)
+
+    def style(self, name: str) -> None:
+        model = self.trained_base()
+        personalise.train(model, Run(self.folder / name), name, self.recipe.style_steps)
+        lora.save(model.unet, self.folder / name / "lora.safetensors", {"ss_network_module": "networks.lora"})
+
+    def styles(self) -> None:
+        for name in personalise.PERSONALISED:
+            self.style(name)
+
+    def export(self) -> None:
+        """Write what is trained so far into the models' folder, fp16."""
+        self.models.mkdir(parents=True, exist_ok=True)
+        self.trained_base().save(self.models / "miniature.safetensors")
+        if (self.folder / "clips.pt").exists():
+            scale: AffinityScale = ClipPool.load(self.folder / "clips.pt").scale()
+            scale.save(self.models / "miniature_affinity.json")
+        trained = self.folder / "condition" / "pia.safetensors"
+        if trained.exists():
+            save_pia_model(load_pia_model(trained, dtype=torch.float32), self.models / "miniature_pia.safetensors", half=True)
+        for name in personalise.PERSONALISED:
+            path = self.folder / name / "lora.safetensors"
+            if path.exists():
+                shutil.copyfile(path, self.models / f"miniature_{name}.safetensors")
+
+    def run(self, stage: str) -> None:
+        if stage in pia.ABLATIONS:
+            self.condition(stage)
+        elif stage in personalise.PERSONALISED:
+            self.style(stage)
+        else:
+            getattr(self, stage)()
+
+
+ALL = ("vae", "base", "clips", "motion", "condition", "styles", *pia.ABLATIONS, "export")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m demo.miniature", description=__doc__, formatter_class=raw)
+    parser.add_argument("stage", nargs="+", choices=("all", *ALL, *personalise.PERSONALISED), metavar="STAGE", help="all, or stages")
+    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints, logs and pools (about 400 MB)")
+    parser.add_argument("--models", type=Path, default=MODELS, help="where `export` writes")
+    parser.add_argument("--recipe", type=json.loads, default={}, help='other steps or sizes, as JSON: {"base_steps": 500}')
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # the layers are small: more threads wait for each other
+    work = Work(options.work, Recipe(**options.recipe), options.models)
+    for stage in ALL if "all" in options.stage else options.stage:
+        work.run(stage)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

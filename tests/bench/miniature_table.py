@@ -1,0 +1,81 @@
+"""The scores as rows (claim, measured, goal, reached) and as a text table."""
+
+from __future__ import annotations
+
+BASE = "base"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def rows_of(scores: dict) -> list[tuple[str, str, str, str]]:
+    """The issue's table; a claim whose clips were not made has no row."""
+    base = scores["models"][BASE]
+    return [*_alignment(base), *_control(base), *_personalised(scores["models"]), *_ablations(base, scores["ablations"]), *_styles(scores["styles"])]
+
+
+def row(claim: str, measured: str, goal: str, reached: bool) -> tuple[str, str, str, str]:
+    return claim, measured, goal, "yes" if reached else "NO"
+
+
+def _alignment(base: dict) -> list:
+    parts = ", ".join(f"{key} {percent(base[key])}" for key in ("colour", "ground", "size"))
+    return [
+        row("image alignment, frames", f"{percent(base['all'])} ({parts})", ">= 95 %", base["all"] >= 0.95),
+        row("condition frame PSNR", f"{base['psnr']:.1f} dB (VAE alone {base['vae_psnr']:.1f})", ">= 25 dB", base["psnr"] >= 25),
+    ]
+
+
+def _control(base: dict) -> list:
+    moved = [base[f"moved_{m}"] for m in ("small", "moderate", "large")]
+    ratios = (moved[1] / moved[0], moved[2] / moved[1])
+    sizes = " < ".join(f"{m:.1f}" for m in moved)
+    return [
+        row("direction follows the prompt", percent(base["direction"]), ">= 90 %", base["direction"] >= 0.9),
+        row("displacement small, moderate, large", f"{sizes} px (x{ratios[0]:.2f}, x{ratios[1]:.2f})", "each >= x1.3", min(ratios) >= 1.3),
+        row("rank correlation of affinity", f"{base['affinity_rank']:.2f}", ">= 0.8", base["affinity_rank"] >= 0.8),
+        row("loop: last frame / excursion", f"{base['loop']:.2f}", "<= 0.15", base["loop"] <= 0.15),
+    ]
+
+
+def _personalised(models: dict) -> list:
+    base, rows = models[BASE], []
+    for name, found in models.items():
+        if name != BASE:
+            gaps = {key: 100 * (base[key] - found[key]) for key in ("all", "direction")}
+            text = f"alignment {percent(found['all'])}, {found['psnr']:.1f} dB, direction {percent(found['direction'])}, "
+            text += " < ".join(f"{found[f'moved_{m}']:.1f}" for m in ("small", "moderate", "large"))
+            text += f" px, rank {found['affinity_rank']:.2f}, loop {found['loop']:.2f}"
+            rows.append(row(f"personalised: {name}", text, "within 10 points", max(gaps.values()) <= 10))
+    return rows
+
+
+def _ablations(base: dict, ablations: dict) -> list:
+    rows = []
+    reference = ablations.get("full, same steps", base)
+    for name, found in ablations.items():
+        text = f"alignment {percent(found['all'])}, {found['psnr']:.1f} dB, jerk {found['jerk']:.2f} px, flicker {found['flicker']:.3f}"
+        if name == "without condition":
+            rows.append(row(name, text, "30 points worse", base["all"] - found["all"] >= 0.3))
+        elif name == "full, same steps":
+            rows.append((name, text, "(reference)", ""))
+        else:
+            worse = found["all"] < reference["all"] or found["jerk"] > reference["jerk"]
+            rows.append(row(f"ablation: {name}", text, "alignment or coherence worse", worse))
+    return rows
+
+
+def _styles(styles: dict) -> list:
+    rows = []
+    for name, found in styles.items():
+        shares = [found[key] for key in ("usual", "small", "moderate", "large")]
+        text = f"{percent(shares[0])} -> {' / '.join(percent(s) for s in shares[1:])}"
+        rows.append(row(f"style transfer: {name}", text, ">= 90 %, rising", max(shares[1:]) >= 0.9 and shares[-1] >= shares[0]))
+    return rows
+
+
+def text_table(rows: list[tuple[str, str, str, str]]) -> str:
+    rows = [("claim", "measured", "goal", "reached"), *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
