@@ -170,7 +170,7 @@ class StableDiffusionProcessing:
         self.s_tmax = (opts.s_tmax if self.s_tmax is None else self.s_tmax) or float("inf")
 
     @property
-    def sd_model(self):
+    def sd_model(self):                         # noqa: F811
         return shared.sd_model
 
     @sd_model.setter
@@ -263,8 +263,8 @@ class StableDiffusionProcessing:
         self.main_prompt, self.main_negative_prompt = self.all_prompts[0], self.all_negative_prompts[0]
 
     def cached_params(self, required_prompts, steps, extra_network_data, hires_steps=None, use_old_scheduling=False):
-        return (list(required_prompts), steps, hires_steps, use_old_scheduling, opts.CLIP_stop_at_last_layers, shared.sd_model.sd_checkpoint_info,
-                extra_network_data, self.width, self.height, opts.emphasis)
+        return (list(required_prompts), steps, hires_steps, use_old_scheduling, opts.CLIP_stop_at_last_layers,
+                shared.sd_model.sd_checkpoint_info, extra_network_data, self.width, self.height, opts.emphasis)
 
     def get_conds_with_caching(self, function, required_prompts, steps, caches, extra_network_data, hires_steps=None):
         """`function` for these prompts, or what one of the `caches` ([key, value]) holds for them; the first one is written."""

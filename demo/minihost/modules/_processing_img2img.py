@@ -100,7 +100,7 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
             self.initial_noise_multiplier = opts.initial_noise_multiplier
 
     @property
-    def mask_blur(self):
+    def mask_blur(self):                        # noqa: F811
         return self.mask_blur_x if self.mask_blur_x == self.mask_blur_y else None
 
     @mask_blur.setter
@@ -179,7 +179,8 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         pictures = torch.from_numpy(np.ascontiguousarray(pictures)).to(shared.device, dtype=devices.dtype_vae)
         self.init_latent = sd_samplers_common.images_tensor_to_samples(pictures, None, self.sd_model)
         if self.resize_mode == 3:
-            self.init_latent = torch.nn.functional.interpolate(self.init_latent, (self.height // opt_f, self.width // opt_f), mode="bilinear")
+            size = self.height // opt_f, self.width // opt_f
+            self.init_latent = torch.nn.functional.interpolate(self.init_latent, size, mode="bilinear")
         if mask is not None:
             self._mask_latent(latent_mask, all_seeds)
         self.image_conditioning = self.img2img_image_conditioning(pictures * 2 - 1, self.init_latent, mask, self.mask_round)
@@ -196,7 +197,8 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
             self.extra_generation_params["Masked content"] = name
             self.init_latent = self.init_latent * self.mask
             if self.inpainting_fill == 2:
-                self.init_latent = self.init_latent + create_random_tensors((channels, height, width), all_seeds[:len(self.init_latent)]) * self.nmask
+                noise = create_random_tensors((channels, height, width), all_seeds[:len(self.init_latent)])
+                self.init_latent = self.init_latent + noise * self.nmask
 
     def sample(self, conditioning, unconditional_conditioning, seeds, subseeds, subseed_strength, prompts):
         x = self.rng.next()

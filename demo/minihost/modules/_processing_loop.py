@@ -29,13 +29,18 @@ from modules.sd_hijack import model_hijack
 from modules.shared import cmd_opts, opts, state
 from PIL import Image
 
-_OF_P = """prompt negative_prompt subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces sd_model_name
+
+def _words(text):
+    return text.split()
+
+
+_OF_P = _words("""prompt negative_prompt subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces sd_model_name
 sd_model_hash sd_vae_name sd_vae_hash seed_resize_from_w seed_resize_from_h extra_generation_params styles token_merging_ratio
 token_merging_ratio_hr eta ddim_discretize s_churn s_tmin s_tmax s_noise s_min_uncond sampler_noise_scheduler_override
-is_using_inpainting_conditioning""".split()
-_IN_JS = """seed all_seeds subseed all_subseeds subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces
+is_using_inpainting_conditioning""")
+_IN_JS = _words("""seed all_seeds subseed all_subseeds subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces
 face_restoration_model sd_model_name sd_model_hash sd_vae_name sd_vae_hash seed_resize_from_w seed_resize_from_h denoising_strength
-extra_generation_params index_of_first_image infotexts styles job_timestamp clip_skip is_using_inpainting_conditioning version""".split()
+extra_generation_params index_of_first_image infotexts styles job_timestamp clip_skip is_using_inpainting_conditioning version""")
 
 
 def _first(value):
@@ -75,8 +80,8 @@ class Processed:
         return self.token_merging_ratio_hr if for_hr else self.token_merging_ratio
 
 
-def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iteration=0, position_in_batch=0, use_main_prompt=False, index=None,
-                    all_negative_prompts=None):
+def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iteration=0, position_in_batch=0, use_main_prompt=False,
+                    index=None, all_negative_prompts=None):
     """The text that goes into a picture. A value of `p.extra_generation_params` may be a list (one per picture) or a function."""
     if use_main_prompt:
         index = 0
@@ -86,7 +91,7 @@ def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iter
     prompt_text = p.main_prompt if use_main_prompt else all_prompts[index]
     negative_prompt = p.main_negative_prompt if use_main_prompt else negatives[index]
     clip_skip, ratio = getattr(p, "clip_skip", opts.CLIP_stop_at_last_layers), p.get_token_merging_ratio()
-    varied = p.subseed_strength != 0
+    varied, ensd = p.subseed_strength != 0, opts.eta_noise_seed_delta
     params = {
         "Steps": p.steps, "Sampler": p.sampler_name, "Schedule type": p.scheduler, "CFG scale": p.cfg_scale,
         "Seed": p.all_seeds[0] if use_main_prompt else all_seeds[index],
@@ -98,7 +103,7 @@ def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iter
         "Variation seed strength": p.subseed_strength if varied else None,
         "Denoising strength": p.extra_generation_params.get("Denoising strength"),
         "Clip skip": clip_skip if clip_skip > 1 else None,
-        "ENSD": opts.eta_noise_seed_delta if opts.eta_noise_seed_delta and sd_samplers_common.is_sampler_using_eta_noise_seed_delta(p) else None,
+        "ENSD": ensd if ensd and sd_samplers_common.is_sampler_using_eta_noise_seed_delta(p) else None,
         "Token merging ratio": ratio or None, "Init image hash": getattr(p, "init_img_hash", None),
         "RNG": opts.randn_source if opts.randn_source != "GPU" else None, "Tiling": "True" if p.tiling else None,
         **p.extra_generation_params, "Version": program_version() if opts.add_version_to_infotext else None,
@@ -110,7 +115,8 @@ def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iter
         except Exception:
             errors.report(f"the infotext has no {key}", exc_info=True)
             params[key] = None
-    pairs = ", ".join(key if key == value else f"{key}: {infotext_utils.quote(value)}" for key, value in params.items() if value is not None)
+    shown = {key: value for key, value in params.items() if value is not None}
+    pairs = ", ".join(key if key == value else f"{key}: {infotext_utils.quote(value)}" for key, value in shown.items())
     return "\n".join([prompt_text, *([f"Negative prompt: {negative_prompt}"] if negative_prompt else []), pairs]).strip()
 
 

@@ -172,7 +172,8 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         size = {"width": self.hr_upscale_to_x, "height": self.hr_upscale_to_y}
         positive = prompt_parser.SdConditioning(self.hr_prompts, **size)
         negative = prompt_parser.SdConditioning(self.hr_negative_prompts, is_negative_prompt=True, **size)
-        total = sd_samplers.find_sampler_config(self.hr_sampler_name or self.sampler_name).total_steps(self.hr_second_pass_steps or self.steps)
+        config = sd_samplers.find_sampler_config(self.hr_sampler_name or self.sampler_name)
+        total = config.total_steps(self.hr_second_pass_steps or self.steps)
         self.hr_uc = self.get_conds_with_caching(prompt_parser.get_learned_conditioning, negative, self.firstpass_steps,
                                                  [self.cached_hr_uc, self.cached_uc], self.hr_extra_network_data, total)
         self.hr_c = self.get_conds_with_caching(prompt_parser.get_multicond_learned_conditioning, positive, self.firstpass_steps,

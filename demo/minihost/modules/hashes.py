@@ -9,8 +9,11 @@ cache, dump_cache = _cache.cache, _cache.dump_cache
 
 
 def calculate_sha256(filename):
+    digest = hashlib.sha256()
     with open(filename, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read()).hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sha256_from_cache(filename, title, use_addnet_hash=False):

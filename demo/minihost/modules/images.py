@@ -18,8 +18,9 @@ from modules.shared import opts
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 LANCZOS = Image.Resampling.LANCZOS
-IGNORED_INFO_KEYS = set("""jfif jfif_version jfif_unit jfif_density dpi exif loop background timestamp duration progressive progression
-icc_profile chromaticity photoshop""".split())
+IGNORED_INFO_KEYS = {
+    "jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "exif", "loop", "background", "timestamp", "duration", "progressive",
+    "progression", "icc_profile", "chromaticity", "photoshop"}
 
 
 def image_grid(imgs, batch_size=1, rows=None):

@@ -21,10 +21,11 @@ _SIZE = re.compile(r"(\d+)x(\d+)")
 type_of_gr_update = type(gr.update())
 infotext_to_setting_name_mapping = []
 _DEFAULTS = {
-    "Clip skip": "1", "Hires resize-1": 0, "Hires resize-2": 0, "Hires sampler": "Use same sampler", "Hires schedule type": "Use same scheduler",
-    "Hires checkpoint": "Use same checkpoint", "Hires prompt": "", "Hires negative prompt": "", "Mask mode": "Inpaint masked",
-    "Masked content": "original", "Inpaint area": "Whole picture", "Masked area padding": 32, "RNG": "GPU", "Schedule type": "Automatic",
-    "Schedule max sigma": 0, "Schedule min sigma": 0, "Schedule rho": 0, "VAE Encoder": "Full", "VAE Decoder": "Full", "FP8 weight": "Disable",
+    "Clip skip": "1", "Hires resize-1": 0, "Hires resize-2": 0, "Hires sampler": "Use same sampler",
+    "Hires schedule type": "Use same scheduler", "Hires checkpoint": "Use same checkpoint", "Hires prompt": "",
+    "Hires negative prompt": "", "Mask mode": "Inpaint masked", "Masked content": "original", "Inpaint area": "Whole picture",
+    "Masked area padding": 32, "RNG": "GPU", "Schedule type": "Automatic", "Schedule max sigma": 0, "Schedule min sigma": 0,
+    "Schedule rho": 0, "VAE Encoder": "Full", "VAE Decoder": "Full", "FP8 weight": "Disable",
     "Refiner switch by sampling steps": False}
 
 
@@ -157,7 +158,8 @@ def get_override_settings(params, *, skip_fields=None):
     """[(infotext key, setting, value), ...] of all settings that `params` wants to be other than they are."""
     found = []
     for name, setting in _setting_of():
-        if name in (skip_fields or {}) or params.get(name) is None or (setting == "sd_model_checkpoint" and shared.opts.disable_weights_auto_swap):
+        kept = setting == "sd_model_checkpoint" and shared.opts.disable_weights_auto_swap
+        if kept or name in (skip_fields or {}) or params.get(name) is None:
             continue
         value = shared.opts.cast_value(setting, params[name])
         if value != getattr(shared.opts, setting, None):

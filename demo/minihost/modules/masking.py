@@ -18,7 +18,8 @@ def get_crop_region_v2(mask, pad=0):
 def get_crop_region(mask, pad=0):
     """As above; an all-black mask gives an empty rectangle."""
     mask = _image(mask)
-    return get_crop_region_v2(mask, pad) or (max(mask.width - pad, 0), max(mask.height - pad, 0), min(pad, mask.width), min(pad, mask.height))
+    empty = max(mask.width - pad, 0), max(mask.height - pad, 0), min(pad, mask.width), min(pad, mask.height)
+    return get_crop_region_v2(mask, pad) or empty
 
 
 def _widen(low, high, wanted, limit):

@@ -89,5 +89,6 @@ def progressapi(req: ProgressRequest):
     preview, preview_id = None, req.id_live_preview
     if opts.live_previews_enable and req.live_preview:
         preview, preview_id = _preview(req.id_live_preview)
-    return ProgressResponse(active=True, queued=queued, completed=False, progress=min(done, 1), eta=elapsed / done - elapsed if done else None,
-                            live_preview=preview, id_live_preview=preview_id, textinfo=state.textinfo)
+    eta = elapsed / done - elapsed if done else None
+    return ProgressResponse(active=True, queued=queued, completed=False, progress=min(done, 1), eta=eta, live_preview=preview,
+                            id_live_preview=preview_id, textinfo=state.textinfo)

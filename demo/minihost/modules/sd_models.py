@@ -3,6 +3,7 @@ import collections
 import os
 import re
 import threading
+from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -105,8 +106,8 @@ def read_metadata_from_safetensors(filename):
 def get_state_dict_from_checkpoint(pl_sd):
     pl_sd = pl_sd.pop("state_dict", pl_sd)
     old = "cond_stage_model.transformer."
-    return {old + "text_model." + key[len(old):] if key.startswith(tuple(old + part for part in ("embeddings.", "encoder.", "final_"))) else key:
-            value for key, value in pl_sd.items()}
+    without_prefix = tuple(old + part for part in ("embeddings.", "encoder.", "final_layer_norm."))
+    return {old + "text_model." + key[len(old):] if key.startswith(without_prefix) else key: value for key, value in pl_sd.items()}
 
 
 def read_state_dict(checkpoint_file, print_global_state=False, map_location=None):
@@ -135,7 +136,7 @@ def _layout(state_dict, info):
     from modules import _clip, _latent_diffusion, sd_models_config
 
     path = sd_models_config.find_checkpoint_config_near_filename(info)
-    config = yaml.safe_load(open(path, encoding="utf8"))["model"]["params"] if path else None
+    config = yaml.safe_load(Path(path).read_text(encoding="utf8"))["model"]["params"] if path else None
     return _latent_diffusion.layout_of(state_dict, config, _clip.words_of(info.metadata))
 
 

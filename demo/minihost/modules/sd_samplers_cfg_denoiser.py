@@ -1,7 +1,7 @@
 """Classifier-free guidance around the UNet.
 
-Rows of a UNet call, F pictures: cond then uncond (2F); F + F where the prompts' lengths differ or `batch_cond_uncond` is off; F where uncond
-is left out (NGMS, skip-early-CFG); n parts of AND stand next to each other per picture.
+Rows of a UNet call, F pictures: cond then uncond (2F); F + F where the prompts' lengths differ or `batch_cond_uncond` is off; F where
+uncond is left out (NGMS, skip-early-CFG); n parts of AND stand next to each other per picture.
 """
 import torch
 from modules import prompt_parser, sd_samplers_common, shared
@@ -135,7 +135,8 @@ class CFGDenoiser(torch.nn.Module):
 
         pictures = len(conds_list)
         order = [i for i, parts in enumerate(conds_list) for _ in parts] + list(range(pictures))
-        params = CFGDenoiserParams(x[order], image_cond[order], sigma[order], state.sampling_step, state.sampling_steps, tensor, uncond, self)
+        params = CFGDenoiserParams(x[order], image_cond[order], sigma[order], state.sampling_step, state.sampling_steps, tensor, uncond,
+                                   self)
         cfg_denoiser_callback(params)
         x_in, image_cond_in, sigma_in, tensor, uncond = params.x, params.image_cond, params.sigma, params.text_cond, params.text_uncond
 

@@ -14,6 +14,10 @@ def _heun(model, x, s, old, new, extra_args, report):
     return x + (d + d_ahead) / 2 * (new - old)
 
 
+def _karras(n, low, high):
+    return k_diffusion.sampling.get_sigmas_karras(n, low.item(), high.item(), device=low.device)
+
+
 def _restart_plan(sigmas, restart_list):
     """Pairs (from, to) of all steps, with the jumps back in between. The automatic plan is the paper authors' for SD."""
     steps = len(sigmas) - 1
@@ -21,7 +25,7 @@ def _restart_plan(sigmas, restart_list):
         restart_list = {}
         if steps >= 20:
             again, times = (steps // 4, 2) if steps >= 36 else (9, 1)
-            sigmas = k_diffusion.sampling.get_sigmas_karras(steps - again * times, sigmas[-2].item(), sigmas[0].item(), device=sigmas.device)
+            sigmas = _karras(steps - again * times, sigmas[-2], sigmas[0])
             restart_list = {0.1: [again + 1, times, 2]}
     nearest = {int((sigmas - low).abs().argmin()): plan for low, plan in restart_list.items()}
     pairs = []
@@ -30,7 +34,7 @@ def _restart_plan(sigmas, restart_list):
         count, times, top = nearest.get(i + 1, (0, 0, 0))
         start = int((sigmas - top).abs().argmin())
         if times and start < i + 1:
-            again = k_diffusion.sampling.get_sigmas_karras(count, sigmas[i + 1].item(), sigmas[start].item(), device=sigmas.device)[:-1]
+            again = _karras(count, sigmas[i + 1], sigmas[start])[:-1]
             pairs += list(zip(again[:-1], again[1:])) * times
     return pairs
 

@@ -45,8 +45,8 @@ class CFGDenoiserKDiffusion(sd_samplers_cfg_denoiser.CFGDenoiser):
     @property
     def inner_model(self):
         if self.model_wrap is None:
-            kind = k_diffusion.external.CompVisVDenoiser if shared.sd_model.parameterization == "v" else k_diffusion.external.CompVisDenoiser
-            self.model_wrap = kind(shared.sd_model, quantize=opts.enable_quantization)
+            kind = "CompVisVDenoiser" if shared.sd_model.parameterization == "v" else "CompVisDenoiser"
+            self.model_wrap = getattr(k_diffusion.external, kind)(shared.sd_model, quantize=opts.enable_quantization)
         return self.model_wrap
 
 

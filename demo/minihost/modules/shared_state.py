@@ -80,7 +80,8 @@ class State:
         self.sampling_step = self.current_image_sampling_step = 0
 
     def dict(self):
-        keys = "skipped interrupted stopping_generation job job_count job_timestamp job_no sampling_step sampling_steps".split()
+        keys = ("skipped", "interrupted", "stopping_generation", "job", "job_count", "job_timestamp", "job_no", "sampling_step",
+                "sampling_steps")
         return {key: getattr(self, key) for key in keys}
 
     def begin(self, job: str = "(unknown)"):

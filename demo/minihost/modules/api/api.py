@@ -275,8 +275,8 @@ class Api:
         elapsed = time.time() - state.time_start
         state.set_current_image()
         picture = encode_pil_to_base64(state.current_image) if state.current_image and not req.skip_current_image else None
-        return models.ProgressResponse(progress=min(done, 1), eta_relative=elapsed / done - elapsed, state=state.dict(), current_image=picture,
-                                       textinfo=state.textinfo)
+        return models.ProgressResponse(progress=min(done, 1), eta_relative=elapsed / done - elapsed, state=state.dict(),
+                                       current_image=picture, textinfo=state.textinfo)
 
     def interruptapi(self):
         shared.state.interrupt()
@@ -306,8 +306,9 @@ class Api:
         return [{key: getattr(scheduler, key) for key in models.SchedulerItem.__fields__} for scheduler in sd_schedulers.schedulers]
 
     def get_sd_models(self):
-        return [{"title": info.title, "model_name": info.model_name, "hash": info.shorthash, "sha256": info.sha256, "filename": info.filename,
-                 "config": find_checkpoint_config_near_filename(info)} for info in sd_models.checkpoints_list.values()]
+        return [{"title": info.title, "model_name": info.model_name, "hash": info.shorthash, "sha256": info.sha256,
+                 "filename": info.filename, "config": find_checkpoint_config_near_filename(info)}
+                for info in sd_models.checkpoints_list.values()]
 
     def get_sd_vaes(self):
         return [{"model_name": name, "filename": path} for name, path in sd_vae.vae_dict.items()]

@@ -5,8 +5,9 @@ from typing import Any, Optional
 from modules.processing import StableDiffusionProcessingImg2Img, StableDiffusionProcessingTxt2Img
 from pydantic import BaseModel, Field, create_model
 
-API_NOT_ALLOWED = """self kwargs sd_model outpath_samples outpath_grids sampler_index extra_generation_params overlay_images
-do_not_reload_embeddings seed_enable_extras prompt_for_display sampler_noise_scheduler_override ddim_discretize""".split()
+API_NOT_ALLOWED = [
+    "self", "kwargs", "sd_model", "outpath_samples", "outpath_grids", "sampler_index", "extra_generation_params", "overlay_images",
+    "do_not_reload_embeddings", "seed_enable_extras", "prompt_for_display", "sampler_noise_scheduler_override", "ddim_discretize"]
 _TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "Image": str, "list[str]": list[str],
           "dict[str, Any]": dict[str, Any]}
 
