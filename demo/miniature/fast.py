@@ -8,7 +8,6 @@ from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
 
-
 _fused = F.scaled_dot_product_attention
 
 

@@ -18,11 +18,12 @@ from .net import Miniature
 # The base is small and both schedules end in almost pure noise: high noise weighs more (see base.py); the paper's 1e-5 is for 1.7 GB of
 # pretrained motion modules, here they start from nothing.
 COMMON = {
-    "batch_size": 4, "lr_schedule": "cosine", "warmup_steps": 50, "weight_decay": 1e-3, "ema_decay": 0.995, "high_noise_weight": 12.0,
-    "precision": "bf16", "save_every": 100,
+    "batch_size": 4, "warmup_steps": 50, "weight_decay": 1e-3, "ema_decay": 0.995, "high_noise_weight": 12.0, "precision": "bf16",
+    "save_every": 100,
 }  # fmt: skip
-MOTION = {"stage": "motion", "learning_rate": 1e-3, "seed": 1}
-CONDITION = {"stage": "condition", "learning_rate": 5e-4, "condition_learning_rate": 4e-3, "seed": 2}
+MOTION = {"stage": "motion", "learning_rate": 1e-3, "lr_schedule": "cosine", "seed": 1}
+# A constant rate, so that what is kept after N steps is what a run of N steps gives: the ablations are compared with it at their length.
+CONDITION = {"stage": "condition", "learning_rate": 5e-4, "condition_learning_rate": 4e-3, "keep_every": 200, "seed": 2}
 ABLATIONS = {
     "onehot": {"affinity_mode": "onehot"},  # 1 at the condition frame, 0 elsewhere
     "no_affinity": {"affinity_mode": "none"},
