@@ -175,7 +175,7 @@ class _FFmpegClip:
         shrink = f",scale='min(iw,{side})':'min(ih,{side})':force_original_aspect_ratio=decrease:flags=area" if side else ""
         data = self._run(["-map", "0:v:0", "-vf", f"select='{evenly_chosen(total, wanted)}',settb=1/25,setpts=N,fps=25{shrink}",
                           "-f", "image2pipe", "-c:v", "ppm", "pipe:1"])
-        return list(_ppm_pictures(data))[:wanted]
+        return list(_ppm_pictures(data))[:min(total, wanted)]       # old ffmpegs repeat the last one
 
     def infotext(self) -> str | None:
         return comment_of_ffmetadata(self._run(["-f", "ffmetadata", "pipe:1"]))
