@@ -1,27 +1,27 @@
-"""Routes of the extension: PIA models, the affinity of settings or of a reference clip, the last clips. They obey --api-auth."""
+"""Routes of the extension: PIA models, the affinity of settings or of a reference clip.
+
+They obey --api-auth; the page needs no password (`access`)."""
 from __future__ import annotations
 
 import base64
 import binascii
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from secrets import compare_digest
 from typing import Any
 
-from fastapi import Body, Depends, FastAPI, HTTPException
-from fastapi.security import HTTPBasic, HTTPBasicCredentials
+from fastapi import Body, Depends, FastAPI
 from modules import hashes
 from modules.shared import cmd_opts
 
 from lib_pia.affinity import affinity_of_clip, resample_curve
 from lib_pia.checkpoint import describe
-from lib_pia.errors import MediaError, PIAError, SettingsError
+from lib_pia.errors import MediaError, SettingsError
 from lib_pia.settings import PIASettings
 from lib_pia.video import read_clip
 
-from . import models, ui
-from .clips import recent
+from . import models, page_api, ui
+from .access import answered, guard
 
 MAX_UPLOAD = 64 << 20           # bytes of a reference clip; a clip of one window is a few MB
 REFERENCE_FRAMES = 256          # frames of a reference clip that are looked at
@@ -29,31 +29,11 @@ REFERENCE_FRAMES = 256          # frames of a reference clip that are looked at
 
 def add(demo: Any, app: FastAPI) -> None:
     """Adds the routes; the host calls it when the page is served."""
-    guards = [Depends(_checker(cmd_opts.api_auth))] if getattr(cmd_opts, "api_auth", None) else []
+    guards = [Depends(guard(getattr(cmd_opts, "api_auth", None)))]
     for method, path, answer in (("GET", "/pia/v1/models", get_models), ("POST", "/pia/v1/affinity", post_affinity),
-                                 ("POST", "/pia/v1/affinity_of_clip", post_affinity_of_clip), ("GET", "/pia/v1/clips", get_clips)):
+                                 ("POST", "/pia/v1/affinity_of_clip", post_affinity_of_clip)):
         app.add_api_route(path, answer, methods=[method], dependencies=guards)
-
-
-def _checker(api_auth: str) -> Callable[..., bool]:
-    """The check of the host's own API routes: name:password pairs, separated by commas."""
-    users = dict(pair.split(":", 1) for pair in api_auth.split(","))
-
-    def check(credentials: HTTPBasicCredentials = Depends(HTTPBasic())) -> bool:         # noqa: B008 (FastAPI's way)
-        password = users.get(credentials.username)
-        if password is not None and compare_digest(credentials.password.encode(), password.encode()):
-            return True
-        raise HTTPException(status_code=401, detail="Incorrect username or password", headers={"WWW-Authenticate": "Basic"})
-
-    return check
-
-
-def _answered(work: Callable[[], Any]) -> Any:
-    """The result of `work`, or its PIAError as the HTTP answer (without --api the host turns no exception into one)."""
-    try:
-        return work()
-    except PIAError as error:
-        raise HTTPException(status_code=error.status_code, detail=error.detail) from error
+    page_api.add(app)
 
 
 def _object(body: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
@@ -80,7 +60,7 @@ def post_affinity(body: Any = Body(None)) -> dict[str, Any]:                    
         settings = PIASettings.from_dict(values)
         return {"affinity": ui.preview_affinity(dict(values)), "motion": settings.motion}
 
-    return _answered(work)
+    return answered(work)
 
 
 def post_affinity_of_clip(body: Any = Body(None)) -> dict[str, Any]:                    # noqa: B008
@@ -95,7 +75,7 @@ def post_affinity_of_clip(body: Any = Body(None)) -> dict[str, Any]:            
         scores, count = reference_affinity(data, settings.num_frames, settings.condition_frame)
         return {"affinity": scores, "frames": count}
 
-    return _answered(work)
+    return answered(work)
 
 
 def _decoded(clip: Any) -> bytes:
@@ -120,10 +100,3 @@ def reference_affinity(data: bytes, num_frames: int, condition_frame: int) -> tu
     place = (condition_frame % num_frames) / max(num_frames - 1, 1)
     scores = affinity_of_clip(frames, round(place * (len(frames) - 1)))
     return [round(value, 6) for value in resample_curve(scores.clamp(0, 1).tolist(), num_frames).tolist()], len(frames)
-
-
-def get_clips() -> list[dict[str, Any]]:
-    """The last clips made on the page, newest first: id, tab, infotext, files, picture."""
-    return recent.listed()
-
-

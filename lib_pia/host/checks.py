@@ -11,13 +11,20 @@ from lib_pia.injection import find_sites
 OTHER_KINDS = {"is_sdxl": "SDXL", "is_ssd": "SSD-1B", "is_sd2": "Stable Diffusion 2", "is_sd3": "Stable Diffusion 3"}
 
 
+def other_kind(model: Any) -> str | None:
+    """Says that a checkpoint is of another family than SD1.5; None where it is not known to be."""
+    kind = next((kind for flag, kind in OTHER_KINDS.items() if getattr(model, flag, False)), None)
+    if kind is None:
+        return None
+    return f"The checkpoint {model.sd_checkpoint_info.name_for_extra} is {kind}; PIA animates Stable Diffusion 1.5 checkpoints only, select one."
+
+
 def check_checkpoint(p: Any) -> None:
     """Refuses checkpoints that are not SD1.5, and switches to another one in the middle. Raises UnsupportedModelError."""
     model = p.sd_model
     name = model.sd_checkpoint_info.name_for_extra
-    for flag, kind in OTHER_KINDS.items():
-        if getattr(model, flag, False):
-            raise UnsupportedModelError(f"The checkpoint {name} is {kind}; PIA animates Stable Diffusion 1.5 checkpoints only, select one.")
+    if sentence := other_kind(model):
+        raise UnsupportedModelError(sentence)
     if getattr(model, "cond_stage_key", None) == "edit":
         raise UnsupportedModelError(f"The checkpoint {name} is an InstructPix2Pix model; PIA animates ordinary Stable Diffusion 1.5 "
                                     "checkpoints and inpainting ones, select one.")

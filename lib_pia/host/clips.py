@@ -56,6 +56,9 @@ class RecentClips:
     def listed(self) -> list[dict[str, Any]]:
         return [clip.to_dict() for clip in self._clips]
 
+    def find(self, clip_id: int) -> RecentClip | None:
+        return next((clip for clip in self._clips if clip.id == clip_id), None)
+
     def clear(self) -> None:
         for clip in self._clips:
             _remove(clip)

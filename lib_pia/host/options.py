@@ -14,6 +14,8 @@ def add() -> None:
     option = shared.OptionInfo
     rows = {
         "pia_model_dir": option("", "Folder with PIA models", section=SECTION).info("empty: models/PIA; --pia-dir comes first"),
+        "pia_download_url": option("", "Where pia.ckpt is downloaded from", section=SECTION, restrict_api=True)
+        .info("empty: Leoxing/PIA on Hugging Face; only when the panel's Download button is pressed"),
         "pia_formats": option(list(FIELD["formats"].default), "Formats that the panel starts with", gr.CheckboxGroup,
                               {"choices": list(FORMATS)}, section=SECTION).needs_reload_ui(),
         "pia_gif_colors": option(256, "Colours of a GIF", gr.Slider, {"minimum": 16, "maximum": 256, "step": 16}, section=SECTION),

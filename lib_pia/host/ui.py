@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from lib_pia.affinity import affinity_scores
 from lib_pia.errors import PIAError
 from lib_pia.settings import FIELD, FIELDS, Field, PIASettings, parse_infotext
 
-from . import models
+from . import first_use, models, player
 from .options import panel_formats
 from .request import AUTOMATIC
 
@@ -86,7 +85,7 @@ def build(tab: str) -> Panel:
             parts["model"] = gr.Dropdown(label=FIELD["model"].label, choices=model_choices(), value=AUTOMATIC, info=FIELD["model"].help,
                                          elem_id=name_of("model"))
             create_refresh_button(parts["model"], lambda: None, lambda: {"choices": model_choices()}, name_of("model_refresh"))
-        gr.HTML(value="", elem_id=name_of("notice"))
+        gr.HTML(value=first_use.notice_html(), elem_id=name_of("notice"))
         with FormRow():
             parts["motion"] = _radio("motion", name_of)
             parts["magnitude"] = _radio("magnitude", name_of)
@@ -108,11 +107,8 @@ def build(tab: str) -> Panel:
             parts["ping_pong"] = gr.Checkbox(label=FIELD["ping_pong"].label, value=False, info=FIELD["ping_pong"].help,
                                              elem_id=name_of("ping_pong"))
             parts["interpolate"] = _radio("interpolate", name_of)
-        curve = gr.Textbox(value=chart_data(*(FIELD[name].default for name in CHART_FIELDS)), visible=False, elem_id=name_of("curve"))
         gr.HTML(value="", elem_id=name_of("player"))
-    inputs = [parts[name] for name in CHART_FIELDS]
-    for part in inputs:
-        part.change(fn=chart_data, inputs=inputs, outputs=[curve], show_progress=False, queue=False)
+        player.add_sending(name_of)
     keys = {field.name: PasteKey(field) for field in FIELDS}
     return Panel([parts[field.name] for field in FIELDS], [(parts[name], key) for name, key in keys.items()], list(keys.values()))
 
@@ -136,17 +132,6 @@ def _number(name: str, name_of: Callable[[str], str]) -> gr.Number:
 
 def model_choices() -> list[str]:
     return [AUTOMATIC, *(file.name for file in models.list_models())]
-
-
-def chart_data(*values: Any) -> str:
-    """JSON for the chart: {"affinity": [F numbers]}, or {"error": sentence} where the fields do not fit together.
-
-    `values` are those of `CHART_FIELDS`.
-    """
-    try:
-        return json.dumps({"affinity": preview_affinity(dict(zip(CHART_FIELDS, values)))})
-    except PIAError as error:
-        return json.dumps({"error": str(error)})
 
 
 def preview_affinity(values: dict[str, Any]) -> list[float]:
