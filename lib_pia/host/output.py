@@ -54,7 +54,6 @@ def deliver(session: Session, processed: Any) -> None:
         _tell(p, processed, f"PIA could not turn the frames into clips ({error}); they are delivered as pictures.")
         ClipProcessed.upgrade(processed, [Delivered(0, "", processed.seed, [], error=str(error))])
     finally:
-        session.progress(None)
         session.end()
 
 
@@ -259,5 +258,5 @@ def _delete(folder: Path | None) -> None:
 
 def quality_options() -> dict[str, Any]:
     """The settings page's quality values, under the names of `ClipOptions`."""
-    names = {"pia_gif_colors": "gif_colors", "pia_gif_dither": "gif_dither", "pia_mp4_crf": "mp4_crf"}
-    return {option: getattr(opts, name) for name, option in names.items() if name in opts.data}
+    names = {"pia_gif_colors": "gif_colors", "pia_mp4_crf": "mp4_crf"}
+    return {option: int(getattr(opts, name)) for name, option in names.items() if name in opts.data}

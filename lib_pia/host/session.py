@@ -99,6 +99,8 @@ class Session:
         for name in ("seed", "subseed"):
             if isinstance(value := getattr(p, name), list):
                 self.loan.lend(**{name: [int(first) + i for first in value for i in range(frames)]})
+        if getattr(p, "firstpass_image", None) is not None:     # "Upscale" on a clip in the gallery: a GIF has a palette
+            self.loan.lend(firstpass_image=p.firstpass_image.convert("RGB"))
         self.loan.lend(batch_size=frames, n_iter=self.clips, do_not_save_samples=True, do_not_save_grid=True, init=self.init)
         p.extra_generation_params.update(self.settings.infotext())
 
@@ -114,6 +116,7 @@ class Session:
     def end(self, p: Any = None) -> None:
         """Gives back everything lent on `p` (or on a copy of it)."""
         if p is None or p is self.p:
+            self.progress(None)
             self.loan.give_back()
             vars(self.p).pop(ATTRIBUTE, None)
         else:
