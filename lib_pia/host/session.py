@@ -31,6 +31,7 @@ from . import models
 from .checks import check_checkpoint, check_pictures, check_unet
 from .lending import Lent, lent
 from .pictures import ConditionPicture, as_shown, encode_pictures
+from .preview import clip_preview
 from .request import resolved, settings_from_args
 from .rows import sort_by_frame, sort_by_part
 from .sampling import DEFAULT_STRENGTH, LatentStart, fresh_sampler, start_from_noise
@@ -226,6 +227,7 @@ class Session:
             self._ready_host(stack, latent)
             stack.enter_context(inject(p.sd_model.model.diffusion_model, model, condition))
             stack.enter_context(lent(self, animating=True))
+            stack.enter_context(clip_preview(self.settings.num_frames, self.settings.fps))
             samples = p.sample(**arguments)
         if isinstance(self.watch, LatentStart) and not self.watch.used:
             raise HostError("The clip could not be started from the picture, because another extension replaced the host's sampling; set "
