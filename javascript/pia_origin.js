@@ -1,0 +1,66 @@
+"use strict";
+/** What the dropped picture's infotext has and the prompt lacks: trigger words and LoRA to add, and another checkpoint to know of. */
+pia.onPanel((panel) => {
+    if (panel.tab !== "img2img") return;
+    const { words, make, button } = pia;
+    const state = { picture: "", infotext: null, prompt: null, dismissed: false };
+
+    const sentence = make("span");
+    const add = button(words("Add to the prompt"), () => addMissing());
+    const dismiss = button(words("Not now"), () => {
+        state.dismissed = true;
+        offer.hidden = true;
+    });
+    const offer = make("div", { class: "pia-row pia-offer", hidden: true, role: "status" }, sentence, add, dismiss);
+    const checkpoint = make("p", { class: "pia-message", role: "status" });
+    const holder = panel.part("notice").querySelector(".pia-notice");
+    if (!holder) return;
+    holder.append(offer, checkpoint);
+
+    function promptField() {
+        return gradioApp().querySelector("#img2img_prompt textarea");
+    }
+
+    /** The picture to animate as the page holds it (a data URL), or "". */
+    function picture() {
+        const shown = [...gradioApp().querySelectorAll("#img2img_image img, #img2maskimg img")].find((image) => image.offsetParent);
+        return shown && shown.src.startsWith("data:") ? shown.src : "";
+    }
+
+    async function look() {
+        const now = picture(), prompt = promptField() ? promptField().value : "";
+        if (now !== state.picture) {
+            Object.assign(state, { picture: now, infotext: null, prompt: null, dismissed: false });
+            if (!now) return show({ missing: [], checkpoint: null });
+        }
+        if (!now || !pia.isEnabled(panel) || (state.prompt === prompt && state.infotext !== null) || state.infotext === "") return undefined;
+        state.prompt = prompt;
+        try {
+            const answer = await pia.call("origin", state.infotext === null ? { picture: now, prompt } : { infotext: state.infotext, prompt });
+            if (now !== state.picture) return undefined;
+            state.infotext = answer.infotext;
+            return show(answer);
+        } catch (error) {
+            state.infotext = "";
+            return show({ missing: [], checkpoint: null });
+        }
+    }
+
+    function show(answer) {
+        state.missing = answer.missing;
+        sentence.textContent = words("The picture was made with words that the prompt lacks: {0}", answer.missing.join(", "));
+        offer.hidden = state.dismissed || !answer.missing.length;
+        checkpoint.textContent = answer.checkpoint || "";
+    }
+
+    function addMissing() {
+        const field = promptField(), before = field.value.trim().replace(/,$/, "");
+        field.value = [before, ...state.missing].filter(Boolean).join(", ");
+        updateInput(field);
+        look();
+    }
+
+    setInterval(() => {
+        if (pia.isShown(panel)) look();
+    }, 700);
+});
