@@ -77,8 +77,14 @@ class Host:
         app, self.url = _page.launch(demo, self.shared.cmd_opts, port, server_name, [str(folder) for folder in self.extensions])
         self._use(demo, app)
         if block:
-            _page.wait()
+            self.wait()
         return self.url
+
+    def wait(self) -> None:
+        """Until the page's server is told to stop, or Ctrl+C."""
+        from modules import _page
+
+        _page.wait()
 
     def close(self) -> None:
         """Stop the page's server."""

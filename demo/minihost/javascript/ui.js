@@ -26,17 +26,17 @@ function extract_image_from_gallery(gallery) {
     return [gallery[selected_gallery_index()] ?? gallery[0] ?? null];
 }
 
-function pressTab(name) {
+function mhPressTab(name) {
     [...gradioApp().querySelectorAll("#tabs > .tab-nav > button")].find((button) => button.textContent.trim() === name).click();
 }
 
 function switch_to_txt2img() {
-    pressTab("txt2img");
+    mhPressTab("txt2img");
     return Array.from(arguments);
 }
 
 function switch_to_img2img_tab(no) {
-    pressTab("img2img");
+    mhPressTab("img2img");
     gradioApp().querySelectorAll("#mode_img2img > .tab-nav > button")[no].click();
 }
 
@@ -59,7 +59,7 @@ function showSubmitButtons(tab, show) {
     for (const name of ["interrupt", "skip"]) gradioApp().getElementById(`${tab}_${name}`).style.display = show ? "none" : "block";
 }
 
-function startTask(tab, args) {
+function mhStartTask(tab, args) {
     const id = randomId();
     showSubmitButtons(tab, false);
     requestProgress(id, gradioApp().getElementById(`${tab}_gallery_container`), gradioApp().getElementById(`${tab}_gallery`),
@@ -68,11 +68,11 @@ function startTask(tab, args) {
 }
 
 function submit() {
-    return startTask("txt2img", arguments);
+    return mhStartTask("txt2img", arguments);
 }
 
 function submit_img2img() {
-    const args = startTask("img2img", arguments);
+    const args = mhStartTask("img2img", arguments);
     args[1] = [0, 2, 4, 5][get_tab_index("mode_img2img")];
     return args;
 }

@@ -1,9 +1,9 @@
 """A CLIP text encoder under the WebUI's key names, and the prompt handling around it: chunks of 75 tokens, attention weights, clip skip.
 
-There is no CLIP vocabulary without a network, so words become ids by hash, unless a checkpoint brings its own word list
-(metadata "minihost.words": a JSON list). Shapes: B prompts, T = 77 * chunks tokens, C channels.
+A text encoder with CLIP's vocabulary gets CLIP's own byte pairs (demo.miniature.tokenizer); for smaller ones words become ids by hash.
+Shapes: B prompts, T = 77 * chunks tokens, C channels.
 """
-import json
+import functools
 import re
 import zlib
 
@@ -12,7 +12,15 @@ from modules import devices, prompt_parser, shared
 from torch import nn
 
 CHUNK = 75
+CLIP_VOCABULARY = 49408
 _WORD = re.compile(r"[^\W_]+|[^\w\s]")
+
+
+@functools.cache
+def _tokenizer():
+    from demo.miniature.tokenizer import WORDS, Tokenizer
+
+    return WORDS, Tokenizer()
 
 
 class _Attention(nn.Module):
@@ -67,17 +75,18 @@ class _TextModel(nn.Module):
 class TextEncoder(nn.Module):
     """`forward(prompts)` gives [B, T, C]."""
 
-    def __init__(self, vocabulary, width, layers, hidden, heads, positions, words=None):
+    def __init__(self, vocabulary, width, layers, hidden, heads, positions):
         super().__init__()
         self.transformer = nn.Module()
         self.transformer.text_model = _TextModel(vocabulary, width, layers, hidden, heads, positions)
         self.vocabulary, self.id_start, self.id_end = vocabulary, vocabulary - 2, vocabulary - 1
-        self.words = {word: i for i, word in enumerate(words)} if words else None
 
-    def token(self, word):
-        if self.words is not None and word in self.words:
-            return self.words[word]
-        return zlib.crc32(word.encode()) % (self.vocabulary - 2)
+    def tokens(self, text):
+        """Ids of the text, without start and end."""
+        if self.vocabulary == CLIP_VOCABULARY:
+            words, tokenizer = _tokenizer()
+            return [i for word in words.findall(" ".join(text.lower().split())) for i in tokenizer.word(word)]
+        return [zlib.crc32(word.encode()) % (self.vocabulary - 2) for word in _WORD.findall(text.lower())]
 
     def chunks(self, prompt):
         """[([77 ids], [77 weights]), ...], at least one."""
@@ -86,7 +95,7 @@ class TextEncoder(nn.Module):
             if weight == -1:                                    # BREAK fills the chunk up
                 tokens += [(self.id_end, 1.0)] * (-len(tokens) % CHUNK)
                 continue
-            tokens += [(self.token(word), weight) for word in _WORD.findall(text.lower())]
+            tokens += [(token, weight) for token in self.tokens(text)]
         for start in range(0, max(len(tokens), 1), CHUNK):
             part = tokens[start:start + CHUNK]
             part = [(self.id_start, 1.0), *part, *[(self.id_end, 1.0)] * (CHUNK + 1 - len(part))]
@@ -111,8 +120,3 @@ class TextEncoder(nn.Module):
 
     def get_target_prompt_token_count(self, token_count):
         return -(-max(token_count, 1) // CHUNK) * CHUNK
-
-
-def words_of(metadata):
-    words = (metadata or {}).get("minihost.words")
-    return json.loads(words) if isinstance(words, str) else words

@@ -1,5 +1,7 @@
 """The model object: LDM's own UNetModel and VAE halves inside a small LatentDiffusion with the attributes that the WebUI's has."""
+import contextlib
 import dataclasses
+import io
 import math
 
 import torch
@@ -23,14 +25,20 @@ class Layout:
     parameterization: str = "eps"
     beta_start: float = 0.00085      # stable-diffusion v1 configuration: linear_start, linear_end
     beta_end: float = 0.0120
-    words: tuple = ()
 
 
 def _count(keys, prefix):
     return 1 + max((int(key[len(prefix):].split(".")[0]) for key in keys if key.startswith(prefix)), default=-1)
 
 
-def _unet_arguments(sd, heads):
+def _from_yaml(params, names):
+    return tuple((name, tuple(params[name]) if isinstance(params[name], list) else params[name]) for name in names)
+
+
+def _unet_arguments(sd, params):
+    names = "model_channels", "channel_mult", "num_res_blocks", "attention_resolutions", "context_dim", "num_heads", "in_channels"
+    if params is not None:
+        return _from_yaml(params, names)
     blocks, width = _count(sd, UNET + "input_blocks."), sd[UNET + "input_blocks.0.0.weight"].shape[0]
     widths = [sd[f"{UNET}input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in range(blocks)
               if f"{UNET}input_blocks.{i}.0.out_layers.3.weight" in sd]
@@ -38,37 +46,37 @@ def _unet_arguments(sd, heads):
     per_level = len(widths) // (downs + 1)
     attended = [1 << level for level in range(downs + 1) if f"{UNET}input_blocks.{level * (per_level + 1) + 1}.1.norm.weight" in sd]
     context = next(value.shape[1] for key, value in sd.items() if key.startswith(UNET) and key.endswith("attn2.to_k.weight"))
-    return (("model_channels", width), ("channel_mult", tuple(w // width for w in widths[::per_level])), ("num_res_blocks", per_level),
-            ("attention_resolutions", tuple(attended)), ("context_dim", context), ("num_heads", heads),
-            ("in_channels", sd[UNET + "input_blocks.0.0.weight"].shape[1]))
+    sizes = width, tuple(w // width for w in widths[::per_level]), per_level, tuple(attended), context, 8      # SD1: 8 heads everywhere
+    return tuple(zip(names, (*sizes, sd[UNET + "input_blocks.0.0.weight"].shape[1])))
 
 
-def _vae_arguments(sd):
-    levels = _count(sd, VAE + "encoder.down.")
-    width = sd[VAE + "encoder.conv_in.weight"].shape[0]
+def _vae_arguments(sd, params):
+    names = "ch", "ch_mult", "num_res_blocks", "z_channels"
+    if params is not None:
+        return _from_yaml(params, names)
+    levels, width = _count(sd, VAE + "encoder.down."), sd[VAE + "encoder.conv_in.weight"].shape[0]
     mult = tuple(sd[f"{VAE}encoder.down.{i}.block.0.conv2.weight"].shape[0] // width for i in range(levels))
-    return (("ch", width), ("ch_mult", mult), ("num_res_blocks", _count(sd, VAE + "encoder.down.0.block.")),
-            ("z_channels", sd[VAE + "post_quant_conv.weight"].shape[1]))
+    return tuple(zip(names, (width, mult, _count(sd, VAE + "encoder.down.0.block."), sd[VAE + "post_quant_conv.weight"].shape[1])))
 
 
-def _text_arguments(sd, context, heads):
+def _text_arguments(sd, context):
+    names = "vocabulary", "width", "layers", "hidden", "heads", "positions"
     embedding = sd.get(TEXT + "embeddings.token_embedding.weight")
     if embedding is None:           # a checkpoint without text encoder gets a seeded one
-        return (("vocabulary", 4096), ("width", context), ("layers", 2), ("hidden", 2 * context), ("heads", 4), ("positions", 77))
-    layers = _count(sd, TEXT + "encoder.layers.")
-    return (("vocabulary", embedding.shape[0]), ("width", embedding.shape[1]), ("layers", layers),
-            ("hidden", sd[TEXT + "encoder.layers.0.mlp.fc1.weight"].shape[0]), ("heads", heads or max(1, embedding.shape[1] // 64)),
-            ("positions", sd[TEXT + "embeddings.position_embedding.weight"].shape[0]))
+        return tuple(zip(names, (4096, context, 2, 2 * context, 4, 77)))
+    vocabulary, width = embedding.shape
+    heads = width // 64 if width >= 256 else 4          # CLIP's heads are 64 wide; the miniature has four
+    return tuple(zip(names, (vocabulary, width, _count(sd, TEXT + "encoder.layers."), sd[TEXT + "encoder.layers.0.mlp.fc1.weight"].shape[0],
+                             heads, sd[TEXT + "embeddings.position_embedding.weight"].shape[0])))
 
 
-def layout_of(sd, config=None, words=None):
-    """The layout of a checkpoint. `config` is the `params` of a v1-style yaml beside it: parameterization, betas, heads."""
+def layout_of(sd, config=None):
+    """The layout of a checkpoint. `config` is the `params` of the yaml beside it, which then says the sizes."""
     config = config or {}
-    unet = _unet_arguments(sd, config.get("unet_config", {}).get("params", {}).get("num_heads", 8))
-    text_heads = config.get("cond_stage_config", {}).get("params", {}).get("heads")
-    return Layout(unet, _vae_arguments(sd), _text_arguments(sd, dict(unet)["context_dim"], text_heads),
-                  config.get("parameterization", "eps"), config.get("linear_start", 0.00085), config.get("linear_end", 0.0120),
-                  tuple(words or ()))
+    unet = _unet_arguments(sd, config.get("unet_config", {}).get("params"))
+    vae = _vae_arguments(sd, config.get("first_stage_config", {}).get("params", {}).get("ddconfig"))
+    return Layout(unet, vae, _text_arguments(sd, dict(unet)["context_dim"]), config.get("parameterization", "eps"),
+                  config.get("linear_start", 0.00085), config.get("linear_end", 0.0120))
 
 
 class AutoencoderKL(nn.Module):
@@ -78,7 +86,8 @@ class AutoencoderKL(nn.Module):
         super().__init__()
         sizes = {"ch": ch, "ch_mult": ch_mult, "num_res_blocks": num_res_blocks, "z_channels": z_channels, "out_ch": 3, "in_channels": 3,
                  "attn_resolutions": [], "resolution": 256, "dropout": 0.0}
-        self.encoder, self.decoder = Encoder(double_z=True, **sizes), Decoder(**sizes)
+        with contextlib.redirect_stdout(io.StringIO()):                # LDM announces sizes
+            self.encoder, self.decoder = Encoder(double_z=True, **sizes), Decoder(**sizes)
         self.quant_conv = nn.Conv2d(2 * z_channels, 2 * z_channels, 1)
         self.post_quant_conv = nn.Conv2d(z_channels, z_channels, 1)
 
@@ -119,7 +128,7 @@ class LatentDiffusion(nn.Module):
                          legacy=False, **sizes)
         self.model = DiffusionWrapper(unet, "hybrid" if sizes["in_channels"] == 9 else "crossattn")
         self.first_stage_model = AutoencoderKL(**dict(layout.vae))
-        self.cond_stage_model = _clip.TextEncoder(**dict(layout.text), words=layout.words)
+        self.cond_stage_model = _clip.TextEncoder(**dict(layout.text))
         torch.set_rng_state(torch_state)
         self.used_config, self.parameterization, self.scale_factor = layout, layout.parameterization, SCALE_FACTOR
         betas = torch.linspace(math.sqrt(layout.beta_start), math.sqrt(layout.beta_end), 1000, dtype=torch.float64) ** 2
@@ -135,8 +144,6 @@ class LatentDiffusion(nn.Module):
         return self.betas.dtype
 
     def ema_scope(self, context=None):
-        import contextlib
-
         return contextlib.nullcontext()
 
     def apply_model(self, x_noisy, t, cond, return_ids=False):

@@ -1,5 +1,5 @@
 """What the WebUI changes in the model: sizes that are no multiple of 64, tileable pictures, comments of the prompt parser."""
-import ldm.modules.diffusionmodules.openaimodel as openaimodel
+import ldm.modules.diffusionmodules.openaimodel as _openaimodel
 import torch
 
 
@@ -17,7 +17,7 @@ class _CatThatFits:
         return torch.cat([first, *rest], *args, **kwargs)
 
 
-openaimodel.th = _CatThatFits()
+_openaimodel.th = _CatThatFits()
 
 
 class StableDiffusionModelHijack:

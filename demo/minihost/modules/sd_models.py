@@ -133,11 +133,11 @@ class SkipWritingToConfig:
 
 
 def _layout(state_dict, info):
-    from modules import _clip, _latent_diffusion, sd_models_config
+    from modules import _latent_diffusion, sd_models_config
 
     path = sd_models_config.find_checkpoint_config_near_filename(info)
     config = yaml.safe_load(Path(path).read_text(encoding="utf8"))["model"]["params"] if path else None
-    return _latent_diffusion.layout_of(state_dict, config, _clip.words_of(info.metadata))
+    return _latent_diffusion.layout_of(state_dict, config)
 
 
 def apply_alpha_schedule_override(sd_model, p=None):

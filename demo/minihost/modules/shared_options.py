@@ -91,7 +91,8 @@ _section(("live-preview", "Live previews", "ui"), show_progressbar=True, live_pr
          live_preview_content=("Prompt", None, *_choice("Combined", "Prompt", "Negative prompt")), live_preview_refresh_period=1000,
          live_preview_fast_interrupt=False)
 _section(("sampler-params", "Sampler parameters", "sd"), hide_samplers=[], eta_ddim=(0.0, "Eta DDIM", *_slider(0, 1, 0.01)),
-         eta_ancestral=(1.0, "Eta", *_slider(0, 1, 0.01)), s_churn=0.0, s_tmin=0.0, s_tmax=0.0, s_noise=1.0, sigma_min=(0.0,
+         eta_ancestral=(1.0, "Eta", *_slider(0, 1, 0.01)), s_churn=(0.0, "Sigma churn"), s_tmin=(0.0, "Sigma tmin"),
+         s_tmax=(0.0, "Sigma tmax"), s_noise=(1.0, "Sigma noise"), sigma_min=(0.0,
          "Schedule min sigma"), sigma_max=(0.0, "Schedule max sigma"), rho=(0.0, "Schedule rho"), eta_noise_seed_delta=(0, "ENSD"),
          always_discard_next_to_last_sigma=(False, "Discard penultimate sigma"), sgm_noise_multiplier=(False, "SGM noise multiplier"),
          uni_pc_variant=("bh1", "UniPC variant", *_choice("bh1", "bh2", "vary_coeff")), uni_pc_skip_type=("time_uniform",

@@ -1,4 +1,4 @@
-"""The page's seed (without the variation seed, which only the API has here)."""
+"""The page's seed."""
 import json
 
 import gradio as gr
@@ -12,7 +12,7 @@ class ScriptSeed(scripts.ScriptBuiltinUI):
     create_group = False
 
     def __init__(self):
-        self.seed = self.reuse_seed = None
+        self.seed = self.reuse_seed = self.reuse_subseed = None
 
     def title(self):
         return "Seed"
@@ -25,14 +25,27 @@ class ScriptSeed(scripts.ScriptBuiltinUI):
             self.seed = gr.Number(value=-1, label="Seed", elem_id=self.elem_id("seed"), min_width=100, precision=0)
             random_seed = ToolButton("\U0001f3b2\ufe0f", elem_id=self.elem_id("random_seed"), tooltip="A new seed each time")
             self.reuse_seed = ToolButton("\u267b\ufe0f", elem_id=self.elem_id("reuse_seed"), tooltip="The seed of the last picture")
+            extra = gr.Checkbox(False, label="Extra", elem_id=self.elem_id("subseed_show"))
+        with gr.Group(visible=False, elem_id=self.elem_id("seed_extras")) as extras:
+            subseed = gr.Number(value=-1, label="Variation seed", elem_id=self.elem_id("subseed"), precision=0)
+            strength = gr.Slider(0, 1, value=0.0, step=0.01, label="Variation strength", elem_id=self.elem_id("subseed_strength"))
+            width = gr.Slider(0, 2048, value=0, step=8, label="Resize seed from width", elem_id=self.elem_id("seed_resize_from_w"))
+            height = gr.Slider(0, 2048, value=0, step=8, label="Resize seed from height", elem_id=self.elem_id("seed_resize_from_h"))
         random_seed.click(lambda: -1, outputs=[self.seed], show_progress=False)
-        self.infotext_fields = [PasteField(self.seed, "Seed", api="seed")]
+        extra.change(lambda shown: gr.update(visible=shown), inputs=[extra], outputs=[extras], show_progress=False)
+        self.infotext_fields = [PasteField(self.seed, "Seed", api="seed"), PasteField(extra, lambda params: "Variation seed" in params),
+                                PasteField(subseed, "Variation seed", api="subseed"),
+                                PasteField(strength, "Variation seed strength", api="subseed_strength")]
         self.on_after_component(lambda x: connect_reuse_seed(self.seed, self.reuse_seed, x.component, False),
                                 elem_id=f"generation_info_{self.tabname}")
-        return [self.seed]
+        return self.seed, extra, subseed, strength, width, height
 
-    def setup(self, p, seed):
+    def setup(self, p, seed, seed_checkbox, subseed, subseed_strength, seed_resize_from_w, seed_resize_from_h):
         p.seed = seed
+        if seed_checkbox and subseed_strength > 0:
+            p.subseed, p.subseed_strength = subseed, subseed_strength
+        if seed_checkbox and seed_resize_from_w > 0 and seed_resize_from_h > 0:
+            p.seed_resize_from_w, p.seed_resize_from_h = seed_resize_from_w, seed_resize_from_h
 
 
 def connect_reuse_seed(seed: gr.Number, reuse_seed: gr.Button, generation_info: gr.Textbox, is_subseed):
