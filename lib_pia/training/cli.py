@@ -62,6 +62,13 @@ def _start_from(model: PIAModel, path: Path) -> None:
     load_initial(model, official_state_dict(load_pia_model(path, dtype=torch.float32)) if is_pia else read_tensors(path), path.name)
 
 
+def _described(args: argparse.Namespace) -> dict[str, object]:
+    """What the run depends on besides TrainConfig."""
+    names = ("frames", "stride", "resolution", "crop", "flip", "max_frames")
+    values = {name: getattr(args, name) for name in names}
+    return {"checkpoint": args.checkpoint.name, "clips": args.clips.name, **values, "resolution": "x".join(map(str, args.resolution or ()))}
+
+
 def _vae_name(checkpoint: Path) -> str:
     facts = checkpoint.stat()
     return hashlib.sha256(repr((str(checkpoint.resolve()), facts.st_size, facts.st_mtime_ns)).encode()).hexdigest()[:12]
@@ -85,7 +92,7 @@ def run(args: argparse.Namespace) -> Path | None:
         try:
             _prepare(args, store, clips, processes)
             trainer = Trainer(checkpoint.unet, model, config, clips, processes)
-            weights = train(trainer, args.out, resume=args.resume, progress=not args.quiet)
+            weights = train(trainer, args.out, resume=args.resume, progress=not args.quiet, described=_described(args))
             return weights if processes.is_first else None
         finally:
             clips.close()
@@ -98,6 +105,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         weights = run(args)
     except PIAError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except torch.cuda.OutOfMemoryError:
+        sys.stderr.write("The GPU's memory is not enough; add --gradient-checkpointing and --precision bf16, or lower --batch-size, "
+                         "--resolution or --frames.\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"Stopped; the run in {args.out} goes on from its last save with --resume.\n")

@@ -22,7 +22,7 @@ UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_mo
 CLIP_NAME = "openai/clip-vit-large-patch14"         # the text encoder of Stable Diffusion 1.x (v1-inference.yaml FrozenCLIPEmbedder)
 TOKENS = 77
 HEAD_WIDTH = 64                                     # of CLIP's text encoders
-INSTALL = "pip install --no-deps stable-diffusion-sdkit==2.1.5 && pip install transformers pyyaml"
+INSTALL = "pip install --no-deps stable-diffusion-sdkit==2.1.5 && pip install transformers pyyaml omegaconf"
 
 # v1-inference.yaml
 SD15_UNET = {"image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "attention_resolutions": [4, 2, 1],

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from lib_pia.checkpoint import load_pia_model
 from lib_pia.errors import TrainingError
-from lib_pia.training import AffinityScale
+from lib_pia.training import AffinityScale, cli
 from lib_pia.training.cli import main
 from lib_pia.training.files import read_tensors
 from lib_pia.training.ldm_checkpoint import LdmCheckpoint, read_layout
@@ -67,6 +67,15 @@ def test_bad_input_is_one_sentence_before_training(place, tmp_path, capsys, more
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1
     assert not (tmp_path / "run" / "log.csv").exists()
+
+
+def test_too_little_gpu_memory_is_one_sentence(place, tmp_path, capsys, monkeypatch):
+    def too_little(args):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(cli, "run", too_little)
+    assert main(arguments(place, tmp_path)) == 1
+    assert capsys.readouterr().err.startswith("The GPU's memory is not enough; add --gradient-checkpointing")
 
 
 def test_the_adapter_gives_the_checkpoints_own_numbers(place):
