@@ -30,6 +30,7 @@ pia.onPanel((panel) => {
 
     async function look() {
         state.asked = pia.read(panel, "model");
+        if (panel.lookAtPicture) panel.lookAtPicture();
         try {
             const answer = await pia.call(`status?model=${encodeURIComponent(state.asked)}`);
             tell(model, answer.model_missing ? words("There is no PIA model yet. Download it here, or put pia.ckpt into {0} and press the refresh button.",

@@ -60,6 +60,10 @@ pia.onPanel((panel) => {
         look();
     }
 
+    /** The checkpoint may be another one now. */
+    panel.lookAtPicture = () => {
+        state.prompt = null;
+    };
     setInterval(() => {
         if (pia.isShown(panel)) look();
     }, 700);
