@@ -173,7 +173,7 @@ class _Run:
         def before(layer: nn.Module, args: tuple) -> tuple:
             self.groups(len(args[0]))
             waiting[:] = [args[0]]
-            return (args[0][:2, :, :1, :1], *args[1:])
+            return (args[0][:2, :, :2, :2], *args[1:])
 
         def after(layer: nn.Module, args: tuple, output: Tensor) -> Tensor:
             return clip_group_norm(waiting.pop(), self.num_frames, layer)
