@@ -1,6 +1,6 @@
 """Make the miniature: `python -m demo.miniature all --work DIR`, or one stage of it; a stage that was stopped goes on where it was.
 
-Stages in order: vae, base, clips, motion, condition, onehot, no_affinity, frozen_motion, styles (or one style's name), export.
+Stages in order: vae, base, clips, motion, short, condition, onehot, no_affinity, frozen_motion, styles (or one style's name), export.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from lib_pia.training import AffinityScale
 from . import base, lora, personalise, pia, vae
 from .clips import ClipPool, PoolSource, clip_pool
 from .net import MODELS, Miniature
+from .scenes import FRAMES
 from .training_log import Run
 
 
@@ -33,8 +34,10 @@ class Recipe:
     base_pictures: int = 10000
     base_steps: int = 2000
     clips: int = 2400
-    motion_steps: int = 1200
-    condition_steps: int = 1800
+    motion_steps: int = 500
+    short_steps: int = 450
+    condition_steps: int = 800
+    ablation_steps: int = 200
     style_steps: int = 350
 
 
@@ -81,20 +84,25 @@ class Work:
     def clips(self) -> None:
         clip_pool(self.trained_vae(), 21, self.recipe.clips).save(self.folder / "clips.pt")
 
-    def source(self, model: Miniature) -> PoolSource:
-        pool = ClipPool.load(self.folder / "clips.pt")
-        return PoolSource(pool, model, pool.scale(), 31)
+    def pia_stage(self, name: str, before: str, options: dict, frames: int = FRAMES) -> None:
+        """One stage of PIA's training, from the weights of the stage `before` ("" is from nothing)."""
+        model = self.trained_base()
+        start = load_pia_model(self.folder / before / "pia.safetensors", dtype=torch.float32) if before else None
+        source = PoolSource(ClipPool.load(self.folder / "clips.pt"), model, 31, frames)
+        pia.train_stage(model, start, source, self.folder / name, options)
 
     def motion(self) -> None:
-        model = self.trained_base()
-        options = pia.MOTION | {"steps": self.recipe.motion_steps}
-        pia.train_stage(model, None, self.source(model), self.folder / "motion", options)
+        self.pia_stage("motion", "", pia.MOTION | {"steps": self.recipe.motion_steps})
 
-    def condition(self, ablation: str = "") -> None:
-        model = self.trained_base()
-        options = pia.CONDITION | {"steps": self.recipe.condition_steps} | pia.ABLATIONS.get(ablation, {})
-        start = load_pia_model(self.folder / "motion" / "pia.safetensors", dtype=torch.float32)
-        pia.train_stage(model, start, self.source(model), self.folder / (ablation or "condition"), options)
+    def short(self) -> None:
+        self.pia_stage("short", "motion", pia.SHORT | {"steps": self.recipe.short_steps}, pia.SHORT_FRAMES)
+
+    def condition(self) -> None:
+        self.pia_stage("condition", "short", pia.WHOLE | {"steps": self.recipe.condition_steps})
+
+    def ablation(self, name: str) -> None:
+        options = pia.SHORT | {"steps": self.recipe.ablation_steps} | pia.ABLATIONS[name]
+        self.pia_stage(name, "motion", options, pia.SHORT_FRAMES)
 
     def style(self, name: str) -> None:
         model = self.trained_base()
@@ -122,14 +130,14 @@ class Work:
 
     def run(self, stage: str) -> None:
         if stage in pia.ABLATIONS:
-            self.condition(stage)
+            self.ablation(stage)
         elif stage in personalise.PERSONALISED:
             self.style(stage)
         else:
             getattr(self, stage)()
 
 
-ALL = ("vae", "base", "clips", "motion", "condition", "styles", *pia.ABLATIONS, "export")
+ALL = ("vae", "base", "clips", "motion", "short", "condition", "styles", *pia.ABLATIONS, "export")
 
 
 def main(arguments: list[str] | None = None) -> int:

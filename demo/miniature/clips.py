@@ -14,6 +14,7 @@ from .net import Miniature
 from .scenes import FRAMES, random_clip
 from .vae import AutoencoderKL, to_signed
 
+MOTION_ONLY = 0.25  # share of samples whose text is "moving left" alone: what the picture shows must then come from the picture
 CONDITION_FRAMES = 4  # condition frames for which the distances of a clip are kept
 SIZE = None  # the distances are measured on the 64 px frames as they are
 
@@ -57,19 +58,39 @@ def clip_pool(vae: AutoencoderKL, seed: int, count: int) -> ClipPool:
     return ClipPool(torch.stack(latents), captions, torch.stack(frames), torch.stack(distances))
 
 
-class PoolSource:
-    """A `ClipSource` over a pool: sample number n is always the same clip with the same condition frame."""
+@torch.no_grad()
+def encode_all(model: Miniature, texts: list[str]) -> torch.Tensor:
+    """The encodings [N, 77, D] of texts, each different one encoded once."""
+    different = list(dict.fromkeys(texts))
+    encoded = torch.cat([model.encode_text(different[i : i + 64]) for i in range(0, len(different), 64)])
+    return encoded[torch.tensor([different.index(text) for text in texts])]
 
-    def __init__(self, pool: ClipPool, model: Miniature, scale: AffinityScale, seed: int):
-        self.pool, self.scale, self.seed = pool, scale, seed
-        with torch.no_grad():
-            parts = [model.encode_text(pool.captions[i : i + 64]) for i in range(0, len(pool.captions), 64)]
-            self.text, self.null_text = torch.cat(parts), model.encode_text([""])[0]
+
+class PoolSource:
+    """A `ClipSource` over a pool: sample number n is always the same clip with the same condition frame.
+
+    frames: how many of a clip's 16 frames a sample has, in order, the condition frame among them.
+    """
+
+    def __init__(self, pool: ClipPool, model: Miniature, seed: int, frames: int = FRAMES):
+        self.pool, self.scale, self.seed, self.frames = pool, pool.scale(), seed, frames
+        self.text = encode_all(model, pool.captions)
+        self.motion_text = encode_all(model, [caption.split(", ", 1)[1] for caption in pool.captions])
+        self.null_text = encode_all(model, [""])[0]
 
     def __call__(self, first: int, count: int) -> ClipBatch:
         rngs = [draw(self.seed, n) for n in range(first, first + count)]
         clips = torch.tensor([int(rng.integers(len(self.text))) for rng in rngs])
         kept = torch.tensor([int(rng.integers(CONDITION_FRAMES)) for rng in rngs])
+        motion_only = torch.tensor([rng.random() < MOTION_ONLY for rng in rngs])
+        text = torch.where(motion_only[:, None, None], self.motion_text[clips], self.text[clips])
         condition = self.pool.condition_frames[clips, kept]
         affinity = self.scale.affinity(self.pool.distances[clips, kept], condition)
-        return ClipBatch(self.pool.latents[clips], self.text[clips], self.null_text, affinity, condition)
+        shown = torch.stack([self.frames_with(int(c), rng) for c, rng in zip(condition, rngs)])  # [B, frames]
+        latents = self.pool.latents[clips[:, None], shown]
+        return ClipBatch(latents, text, self.null_text, affinity.gather(1, shown), (shown < condition[:, None]).sum(1))
+
+    def frames_with(self, condition_frame: int, rng: np.random.Generator) -> torch.Tensor:
+        """Frame numbers in order: the condition frame and others drawn at random."""
+        others = rng.permutation([f for f in range(FRAMES) if f != condition_frame])[: self.frames - 1]
+        return torch.tensor(sorted([condition_frame, *others.tolist()]))

@@ -22,8 +22,12 @@ COMMON = {
     "save_every": 100,
 }  # fmt: skip
 MOTION = {"stage": "motion", "learning_rate": 1e-3, "lr_schedule": "cosine", "seed": 1}
-# A constant rate, so that what is kept after N steps is what a run of N steps gives: the ablations are compared with it at their length.
-CONDITION = {"stage": "condition", "learning_rate": 5e-4, "condition_learning_rate": 4e-3, "keep_every": 200, "seed": 2}
+# The picture decides where things are in the first, noisiest steps of sampling, where alpha_bar is 0.002: the cap is high.
+# First many clips of few frames, from which the condition is learned faster; then whole clips.
+CONDITION = {"stage": "condition", "learning_rate": 1e-3, "condition_learning_rate": 5e-3, "high_noise_weight": 100.0}
+SHORT = CONDITION | {"batch_size": 16, "keep_every": 100, "seed": 3}
+WHOLE = CONDITION | {"lr_schedule": "cosine", "keep_every": 100, "seed": 4}
+SHORT_FRAMES = 4
 ABLATIONS = {
     "onehot": {"affinity_mode": "onehot"},  # 1 at the condition frame, 0 elsewhere
     "no_affinity": {"affinity_mode": "none"},
@@ -33,7 +37,7 @@ ABLATIONS = {
 
 def train_stage(model: Miniature, start: PIAModel | None, source: PoolSource, out: Path, options: dict) -> PIAModel:
     """One stage with the project's trainer, going on where the folder was left; the averaged model."""
-    config = TrainConfig(**COMMON, **options)
+    config = TrainConfig(**(COMMON | options))
     trainer = Trainer(model.unet, start or fresh_model(model.unet), config, source)
     with quick_attention():
         train(trainer, out, resume=True, progress=False)

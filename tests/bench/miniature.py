@@ -31,11 +31,12 @@ from .miniature_cases import (
     loop_cases,
     magnitude_cases,
     make_clips,
+    motion_only,
     picture_of,
     scene_of,
     style_cases,
 )
-from .miniature_table import rows_of, text_table
+from .miniature_table import WITH, WITHOUT, rows_of, text_table
 
 TRANSFER_STYLES = ("palette", "outline", "stripes", "shaded", "dusk")  # a cross is another shape, not a style of the same picture
 
@@ -110,7 +111,12 @@ class Bench:
         self.tell("ablations")
         model = load_model(BASE, self.options.models)
         cases = direction_cases(BASE, self.options.pictures)
-        found = {"without condition": alignment_of(cases, self.clips(model, cases, conditioned=False))}
+        short = motion_only(cases)
+        found = {
+            "without condition, full prompts": alignment_of(cases, self.clips(model, cases, conditioned=False)),
+            WITH: alignment_of(short, self.clips(model, short)),
+            WITHOUT: alignment_of(short, self.clips(model, short, conditioned=False)),
+        }
         files = {name: self.options.ablations / name / "pia.safetensors" for name in ABLATIONS} if self.options.ablations else {}
         reference = self.options.ablations and sorted((self.options.ablations / "condition").glob(f"pia-*{self.options.at}.safetensors"))
         if reference:

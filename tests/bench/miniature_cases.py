@@ -13,7 +13,7 @@ from demo.miniature import lora
 from demo.miniature.net import MODELS, Miniature
 from demo.miniature.personalise import PERSONALISED
 from demo.miniature.sample import Sampling, clips_of, encode_picture
-from demo.miniature.scenes import DIRECTIONS, FRAMES, STILL, describe, random_figure, to_bytes
+from demo.miniature.scenes import DIRECTIONS, FRAMES, STILL, describe, motion_words, random_figure, to_bytes
 from demo.miniature.shapes import BACKGROUNDS, SIZE, Scene, render
 from lib_pia.affinity import affinity_scores
 from lib_pia.model import PIAModel
@@ -83,6 +83,11 @@ def direction_cases(model: str, pictures: int = PICTURES, prompts: int = PROMPTS
     return cases
 
 
+def motion_only(cases: list[Case]) -> list[Case]:
+    """The same cases with "moving left" as the whole prompt: what is in the picture then comes from the picture, or from nowhere."""
+    return [dataclasses.replace(case, prompt=motion_words(case.direction)) for case in cases]
+
+
 def magnitude_cases(model: str, pictures: int) -> list[Case]:
     """Small and moderate motion for the first prompt of each picture: with `direction_cases`, three magnitudes from the same noise."""
     large = [case for case in direction_cases(model, pictures) if case.seed % 10 == 0]
@@ -121,5 +126,5 @@ def make_clips(model: Miniature, pia: PIAModel | None, cases: Iterable[Case], sa
     return made
 
 
-__all__ = ["BASE", "STILL", "Case", "available", "direction_cases", "load_model", "loop_cases", "magnitude_cases", "make_clips", "picture_of",
-           "scene_of", "style_cases"]  # fmt: skip
+__all__ = ["BASE", "STILL", "Case", "available", "direction_cases", "load_model", "loop_cases", "magnitude_cases", "make_clips", "motion_only",
+           "picture_of", "scene_of", "style_cases"]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 BASE = "base"
+WITH, WITHOUT = "with condition, prompts of motion alone", "without condition, prompts of motion alone"
 
 
 def percent(value: float) -> str:
@@ -56,9 +57,9 @@ def _ablations(base: dict, ablations: dict) -> list:
     reference = ablations.get("full, same steps", base)
     for name, found in ablations.items():
         text = f"alignment {percent(found['all'])}, {found['psnr']:.1f} dB, jerk {found['jerk']:.2f} px, flicker {found['flicker']:.3f}"
-        if name == "without condition":
-            rows.append(row(name, text, "30 points worse", base["all"] - found["all"] >= 0.3))
-        elif name == "full, same steps":
+        if name == WITHOUT:
+            rows.append(row(name, text, "30 points worse than with", ablations[WITH]["all"] - found["all"] >= 0.3))
+        elif name in (WITH, "without condition, full prompts", "full, same steps"):
             rows.append((name, text, "(reference)", ""))
         else:
             worse = found["all"] < reference["all"] or found["jerk"] > reference["jerk"]

@@ -10,7 +10,7 @@ from demo.miniature.shapes import Figure, Scene, render
 from lib_pia.training import AffinityScale
 from tests.bench import miniature_score as score
 from tests.bench.miniature_cases import BASE, available, direction_cases, loop_cases, magnitude_cases, scene_of, style_cases
-from tests.bench.miniature_table import rows_of, text_table
+from tests.bench.miniature_table import WITH, WITHOUT, rows_of, text_table
 
 SCENE = Scene("teal", (Figure("star", "orange", 32.0, 32.0, 12.0),))
 
@@ -118,10 +118,10 @@ def test_the_table_says_what_is_reached_and_what_is_not():
     good = {"all": 0.97, "colour": 1, "ground": 1, "size": 0.97, "psnr": 26, "vae_psnr": 31, "direction": 0.95, "moved_small": 2.0}
     good |= {"moved_moderate": 3.0, "moved_large": 6.0, "affinity_rank": 0.85, "loop": 0.1, "jerk": 0.3, "flicker": 0.01}
     poor = good | {"all": 0.5}
-    scores = {"models": {BASE: good, "outline": poor}, "ablations": {"without condition": poor | {"all": 0.1}}}
+    scores = {"models": {BASE: good, "outline": poor}, "ablations": {WITH: good, WITHOUT: poor | {"all": 0.1}}}
     scores["styles"] = {"outline": {"usual": 0.2, "small": 0.5, "moderate": 0.8, "large": 0.95}}
     rows = {claim: reached for claim, _, _, reached in rows_of(scores)}
-    assert rows["image alignment, frames"] == rows["without condition"] == rows["style transfer: outline"] == "yes"
+    assert rows["image alignment, frames"] == rows[WITHOUT] == rows["style transfer: outline"] == "yes"
     assert rows["personalised: outline"] == "NO"
     weaker = {**scores, "models": {BASE: good | {"moved_moderate": 2.2}}}
     assert dict((r[0], r[3]) for r in rows_of(weaker))["displacement small, moderate, large"] == "NO"
