@@ -28,7 +28,7 @@ def stage(host, monkeypatch):
     def decode(latents, index):
         decoded.append(index)
         clock.now += clock.cost
-        return Image.new("RGB", (4, 4), (index, 0, 0))
+        return Image.new("RGB", (4, 4), (index * 16, 255 * (index % 2), 0))
 
     monkeypatch.setattr(preview.sd_samplers, "sample_to_image", decode)
     state.current_image, state.current_latent, state.sampling_step, state.id_live_preview = None, torch.zeros(16, 4, 2, 2), 5, 0
