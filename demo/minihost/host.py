@@ -73,6 +73,7 @@ class Host:
         """Serve page and API. Without `block` in a thread, until `close`; returns the address."""
         from modules import _page, ui
 
+        assert self.shared.sd_model is not None, "no checkpoint could be loaded"        # the page shows which one it is
         demo = ui.create_ui()
         app, self.url = _page.launch(demo, self.shared.cmd_opts, port, server_name, [str(folder) for folder in self.extensions])
         self._use(demo, app)

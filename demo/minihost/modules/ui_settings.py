@@ -69,14 +69,16 @@ class UiSettings:
         self.components = list(self.component_dict.values())
 
     def add_quicksettings(self):
+        self._quick = {}
         self.text_settings = gr.Textbox(elem_id="settings_json", value=lambda: opts.dumpjson(), visible=False)
         with gr.Row(elem_id="quicksettings", variant="compact"):
             for key in opts.quicksettings_list:
-                component = create_setting_component(key, is_quicksettings=True)
+                component = self._quick[key] = create_setting_component(key, is_quicksettings=True)
                 component.change(lambda value, key=key: self.run_settings_single(value, key), inputs=[component],
                                  outputs=[component, self.text_settings])
 
     def add_functionality(self, demo):
         self.submit.click(wrap_gradio_call_no_job(self.run_settings, extra_outputs=[gr.update()]), inputs=self.components,
                           outputs=[self.text_settings, self.result])
-        demo.load(lambda: [get_value_for_setting(key) for key in self.component_dict], outputs=self.components, queue=False)
+        shown = {**self.component_dict, **self._quick}
+        demo.load(lambda: [get_value_for_setting(key) for key in shown], outputs=list(shown.values()), queue=False)
