@@ -90,7 +90,7 @@ def txt2img_tab():
                 override, custom = _scripts("txt2img", runner)
             panel = ui_common.create_output_panel("txt2img", opts.outdir_txt2img_samples, row)
         with gr.Row(visible=False):
-            hires = [gr.Checkbox(False, elem_id="txt2img_hr-checkbox"), gr.Number(0.7, elem_id="txt2img_denoising_strength"),
+            hires = [gr.Checkbox(False), gr.Number(0.7, elem_id="txt2img_denoising_strength"),
                      gr.Number(2.0, elem_id="txt2img_hr_scale"), gr.Textbox("Latent", elem_id="txt2img_hr_upscaler"),
                      gr.Number(0, precision=0), gr.Number(0, precision=0), gr.Number(0, precision=0), gr.Textbox("Use same checkpoint"),
                      gr.Textbox("Use same sampler"), gr.Textbox("Use same scheduler"), gr.Textbox(""), gr.Textbox("")]
