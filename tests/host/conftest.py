@@ -103,7 +103,12 @@ def host(models):
     from demo.minihost import start
 
     torch.set_num_threads(1)
-    return start(models.folder.parent, extensions=[REPOSITORY])
+    started = start(models.folder.parent, extensions=[REPOSITORY])
+    assert started.shared.sd_model is not None                  # loaded, and noted in the settings, before any test
+    opts = started.shared.opts
+    sys.modules["modules.script_callbacks"].ui_settings_callback()              # as the page does; the API alone knows no extension's options
+    opts.data = {**{key: info.default for key, info in opts.data_labels.items() if not info.do_not_save}, **opts.data}
+    return started
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,79 @@
+"""txt2img: the still picture is the host's own, and its latent is animated."""
+from __future__ import annotations
+
+import pytest
+
+from tests.host.clips import animate_text, distance, opened, pixels, still
+
+HIRES = {"enable_hr": True, "hr_scale": 2.0, "denoising_strength": 0.6}
+
+
+@pytest.fixture
+def stills(host, monkeypatch):
+    """Stills that the session made: (pixels, latent)."""
+    from lib_pia.host import session
+
+    made, original = [], session.make_still
+
+    def watched(p, *args):
+        result = original(p, *args)
+        made.append((result.picture(p.sd_model).tobytes(), result.latent))
+        return result
+
+    monkeypatch.setattr(session, "make_still", watched)
+    return made
+
+
+@pytest.mark.parametrize("request_", [{}, {"sampler_name": "DPM++ 2M SDE"}, {"sampler_name": "Euler a", "subseed": 9, "subseed_strength": 0.3},
+                                      {**HIRES, "hr_upscaler": "Latent"}, {**HIRES, "hr_upscaler": "Lanczos"}],
+                         ids=["Euler", "Brownian", "ancestral, variation", "hires latent", "hires Lanczos"])
+def test_the_still_is_bit_for_bit_the_hosts(host, stills, request_):
+    ordinary = still(host, **request_)
+    animate_text(host, seed=5, **request_)
+    assert stills[0][0] == ordinary
+    assert still(host, **request_) == ordinary
+
+
+def test_every_clips_still_is_the_picture_of_its_seed(host, stills):
+    animate_text(host, {"num_frames": 3}, seed=5, n_iter=2)
+    assert [pixels_ for pixels_, _ in stills] == [still(host, seed=5), still(host, seed=8)]
+
+
+def test_the_clip_has_the_size_of_the_hires_picture(host):
+    answer = animate_text(host, {"num_frames": 2}, **HIRES, hr_upscaler="Latent")
+    assert [opened(text).size for text in answer["images"]] == [(128, 128)] * 2
+    assert (answer["info"]["pia"][0]["width"], answer["info"]["width"]) == (128, 64)
+
+
+def test_the_stills_latent_is_the_condition(host, stills, monkeypatch):
+    from lib_pia.host import session
+
+    seen, original = [], session.build_condition
+    monkeypatch.setattr(session, "build_condition", lambda latent, affinity: seen.append(latent) or original(latent, affinity))
+    animate_text(host, **HIRES, hr_upscaler="Latent")
+    assert seen[0].shape == (1, 4, 16, 16) and distance(seen[0], stills[0][1]) == 0
+
+
+def test_start_from_image_uses_the_denoising_strength(host):
+    def clip(**settings):
+        return [pixels(text) for text in animate_text(host, settings.pop("settings", {}), steps=4, **settings)["images"]]
+
+    image = {"start_from": "image"}
+    assert clip(settings=image, denoising_strength=0.3) != clip(settings=image, denoising_strength=0.9)
+    assert clip(settings=image, denoising_strength=0.0) == clip(settings=image, denoising_strength=0.75)
+    assert clip(denoising_strength=0.3) == clip(denoising_strength=0.9) != clip(settings=image, denoising_strength=0.9)
+
+
+def test_interrupted_before_the_animation_every_frame_is_the_still(host, monkeypatch):
+    from lib_pia.host import session
+
+    original = session.make_still
+
+    def interrupted(*args):
+        made = original(*args)
+        host.shared.state.interrupt()
+        return made
+
+    monkeypatch.setattr(session, "make_still", interrupted)
+    answer = animate_text(host, seed=5)
+    assert [pixels(text) for text in answer["images"]] == [still(host, seed=5)] * 4
