@@ -69,7 +69,7 @@ pia.curve = (() => {
 
 pia.onPanel((panel) => {
     const { words, make, draw } = pia;
-    const BOX = { width: 640, height: 220, left: 40, right: 12, top: 14, bottom: 26 };
+    const BOX = { width: 640, height: 230, left: 46, right: 14, top: 26, bottom: 24 };      // pixels; the width follows the page
     const FIELDS = ["num_frames", "motion", "magnitude", "affinity", "condition_frame"];
     const state = { values: [], points: [], fields: "", motion: "animate", dragged: -1, asked: 0, sentence: "" };
 
@@ -106,6 +106,8 @@ pia.onPanel((panel) => {
     // ---- drawing
 
     function render(focused = -1) {
+        BOX.width = Math.max(plot.clientWidth, 240);
+        plot.setAttribute("viewBox", `0 0 ${BOX.width} ${BOX.height}`);
         plot.replaceChildren(...grid(), curveLine(), conditionMark(), ...state.values.map(dot), ...state.points.map(handle));
         if (focused >= 0 && plot.querySelectorAll(".pia-point")[focused]) plot.querySelectorAll(".pia-point")[focused].focus();
     }
@@ -113,15 +115,15 @@ pia.onPanel((panel) => {
     function grid() {
         const lines = [0, 0.25, 0.5, 0.75, 1].map((value) => draw("line", { class: "pia-grid", x1: BOX.left, x2: BOX.width - BOX.right,
             y1: y(value), y2: y(value) }));
-        const numbers = [0, 0.5, 1].map((value) => draw("text", { class: "pia-axis", x: BOX.left - 6, y: y(value) + 4, "text-anchor": "end" },
+        const numbers = [0, 0.5, 1].map((value) => draw("text", { class: "pia-axis", x: BOX.left - 12, y: y(value) + 4, "text-anchor": "end" },
             value.toFixed(1)));
-        const ends = [[1, 13, words("stays like the picture")], [0, -5, words("moves freely")]].map(([value, shift, label]) =>
+        const ends = [[1, -12, words("stays like the picture")], [0, -5, words("moves freely")]].map(([value, shift, label]) =>
             draw("text", { class: "pia-axis pia-axis-word", x: BOX.width - BOX.right - 4, y: y(value) + shift, "text-anchor": "end" }, label));
         return [...lines, ...numbers, ...frameNumbers(), ...ends];
     }
 
     function frameNumbers() {
-        const last = state.values.length - 1, step = last > 20 ? 5 : last > 8 ? 3 : 1, shown = [];
+        const last = state.values.length - 1, step = [1, 2, 3, 5, 10].find((size) => size * BOX.width / last > 36) || 10, shown = [];
         for (let frame = 0; frame <= last; frame += step) {
             shown.push(draw("text", { class: "pia-axis", x: x(frame), y: BOX.height - 8, "text-anchor": "middle" }, String(frame)));
         }
@@ -268,6 +270,7 @@ pia.onPanel((panel) => {
     /** Asks the server for the numbers, if the fields are others than those on the chart. */
     async function follow() {
         if (state.dragged >= 0 || !pia.isShown(panel) || fields() === state.fields) return;
+        if (pia.read(panel, "affinity").trim()) pia.write(panel, "motion", "custom");        // numbers always count
         state.fields = fields();
         const asked = ++state.asked;
         try {
@@ -293,6 +296,9 @@ pia.onPanel((panel) => {
             affinity: affinity || null, condition_frame: Number(pia.read(panel, "condition_frame")) };
     }
 
+    new ResizeObserver(() => {
+        if (state.dragged < 0 && state.values.length && plot.clientWidth) render(focusedPoint());
+    }).observe(plot);
     // gradio changes its components without an event (paste, saved values), so they are looked at
     setInterval(pia.later(follow, 0), 300);
     follow();

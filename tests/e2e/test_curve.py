@@ -14,12 +14,12 @@ def numbers(page, tab="img2img"):
 def shown(page, tab="img2img"):
     """The numbers that the chart draws, to 2 digits."""
     return page.evaluate("""tab => [...gradioApp().querySelectorAll(`#${tab}_pia_chart .pia-dot`)]
-        .map(dot => Math.round(100 * (1 - (dot.getAttribute("cy") - 14) / 180)) / 100)""", tab)
+        .map(dot => Math.round(100 * (1 - (dot.getAttribute("cy") - 26) / 180)) / 100)""", tab)
 
 
 def wait_shown(page, wanted, tab="img2img"):
     page.wait_for_function("""([tab, wanted]) => JSON.stringify([...gradioApp().querySelectorAll(`#${tab}_pia_chart .pia-dot`)]
-        .map(dot => Math.round(100 * (1 - (dot.getAttribute("cy") - 14) / 180)) / 100)) === JSON.stringify(wanted)""", arg=[tab, wanted])
+        .map(dot => Math.round(100 * (1 - (dot.getAttribute("cy") - 26) / 180)) / 100)) === JSON.stringify(wanted)""", arg=[tab, wanted])
 
 
 def points(page):
@@ -37,7 +37,7 @@ def at(page, frame, affinity):
     page.locator("#img2img_pia_chart svg").scroll_into_view_if_needed()
     return page.evaluate("""([frame, affinity]) => {
         const plot = gradioApp().querySelector("#img2img_pia_chart svg"), last = plot.querySelectorAll(".pia-dot").length - 1;
-        const spot = new DOMPoint(40 + 588 * frame / last, 14 + 180 * (1 - affinity)).matrixTransform(plot.getScreenCTM());
+        const spot = new DOMPoint(46 + (plot.viewBox.baseVal.width - 60) * frame / last, 26 + 180 * (1 - affinity)).matrixTransform(plot.getScreenCTM());
         return [spot.x, spot.y];
     }""", [frame, affinity])
 
@@ -53,7 +53,7 @@ def test_it_shows_what_the_server_will_use(curve):
     curve.locator("#img2img_pia_magnitude label", has_text="large").click()
     wait_shown(curve, [1.0, 0.8, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7])
     curve.locator("#img2img_pia_motion label", has_text="loop").click()
-    curve.wait_for_function("Math.abs(gradioApp().querySelectorAll('#img2img_pia_chart .pia-dot')[7].getAttribute('cy') - 14) < 1")
+    curve.wait_for_function("Math.abs(gradioApp().querySelectorAll('#img2img_pia_chart .pia-dot')[7].getAttribute('cy') - 26) < 1")
 
 
 def test_its_axis_is_named(curve):
