@@ -35,8 +35,8 @@ class Recipe:
     base_steps: int = 2000
     clips: int = 2400
     motion_steps: int = 500
-    short_steps: int = 450
-    condition_steps: int = 800
+    short_steps: int = 700
+    condition_steps: int = 350
     ablation_steps: int = 200
     style_steps: int = 350
 

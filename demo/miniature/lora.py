@@ -57,13 +57,13 @@ def attach(unet: nn.Module) -> list[nn.Parameter]:
 
 
 def save(unet: nn.Module, path: Path, metadata: dict[str, str]) -> None:
-    """Write the attached LoRA as fp16."""
+    """Write the attached LoRA as fp16. No alpha is written: readers take it to be the rank, so the change is up @ down."""
     tensors = {}
     for name, layer in targets(unet).items():
         change, weight = layer.parametrizations.weight[0], layer.weight
         down = change.down.view(-1, *weight.shape[1:])
         up = change.up.view(len(weight), -1, *[1] * (weight.dim() - 2))
-        tensors |= {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up, f"{name}.alpha": torch.tensor(float(len(down)))}
+        tensors |= {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}
     save_file({n: t.detach().half().contiguous() for n, t in tensors.items()}, path, metadata=metadata)
 
 
@@ -73,5 +73,4 @@ def merge(unet: nn.Module, path: Path, strength: float = 1.0) -> None:
     tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     for name, layer in targets(unet).items():
         down, up = tensors[f"{name}.lora_down.weight"], tensors[f"{name}.lora_up.weight"]
-        factor = strength * float(tensors[f"{name}.alpha"]) / len(down)
-        layer.weight += factor * (up.flatten(1) @ down.flatten(1)).view_as(layer.weight)
+        layer.weight += strength * (up.flatten(1) @ down.flatten(1)).view_as(layer.weight)

@@ -9,6 +9,8 @@ import argparse
 import json
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,7 @@ from .miniature_cases import (
     scene_of,
     style_cases,
 )
-from .miniature_table import WITH, WITHOUT, rows_of, text_table
+from .miniature_table import FULL_WITHOUT, SAME_STEPS, WITH, WITHOUT, rows_of, text_table
 
 TRANSFER_STYLES = ("palette", "outline", "stripes", "shaded", "dusk")  # a cross is another shape, not a style of the same picture
 
@@ -50,17 +52,15 @@ def alignment_of(cases, clips) -> dict[str, float]:
 
 
 class Bench:
-    """One scoring: the models, PIA, the sampling, and the clips kept for the sheet."""
+    """The models, PIA, the sampling, and the clips kept for the sheet, for one task."""
 
     def __init__(self, options: argparse.Namespace):
+        torch.set_num_threads(1)
         self.options = options
         self.pia = load_pia_model(options.pia, dtype=torch.float32)
         self.scale = AffinityScale.load(options.models / "miniature_affinity.json")
         self.sampling = Sampling(options.steps, options.scale)
         self.sheet: list[np.ndarray] = []
-
-    def tell(self, text: str) -> None:
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
     def clips(self, model, cases, pia="own", conditioned: bool = True) -> list[np.ndarray]:
         return make_clips(model, self.pia if pia == "own" else pia, cases, self.sampling, conditioned)
@@ -72,13 +72,13 @@ class Bench:
 
     def model_scores(self, name: str) -> dict:
         """Alignment, direction, magnitude, affinity and loop of one model."""
-        self.tell(name)
         model, pictures = load_model(name, self.options.models), self.options.pictures
         cases = direction_cases(name, pictures)
         clips = self.clips(model, cases)
         paths = [score.track(clip, case.scene) for case, clip in zip(cases, clips)]
         result = alignment_of(cases, clips)
         result["direction"] = float(np.mean([score.direction(path) == case.direction for path, case in zip(paths, cases)]))
+        self.keep(cases, clips, 3)
         few = min(pictures, self.options.few)
         result |= self.magnitude_scores(model, name, few, cases, clips)
         loops = loop_cases(name, few)
@@ -87,15 +87,15 @@ class Bench:
         ground = [picture_of(scene_of(name, n)) for n in range(pictures)]
         again = [decode(model, encode_picture(model, p))[0] for p in ground]
         result["vae_psnr"] = float(np.mean([score.psnr(a.numpy(), b.numpy()) for a, b in zip(again, ground)]))
-        self.keep(cases, clips, 3)
         self.keep(loops[:1], looped[:1])
         return result
 
     def magnitude_scores(self, model, name: str, few: int, cases, clips) -> dict:
+        """Mean displacement per magnitude, and the rank correlation of affinity over the three magnitudes of a picture."""
         large = {case.picture: (case, clip) for case, clip in zip(cases, clips) if case.seed % 10 == 0 and case.picture < few}
         others = magnitude_cases(name, few)
         made = self.clips(model, others)
-        moved = {"small": [], "moderate": [], "large": []}
+        moved: dict[str, list[float]] = {"small": [], "moderate": [], "large": []}
         correlations = []
         for number, (case, clip) in large.items():
             group = [(case, clip), *((c, m) for c, m in zip(others, made) if c.picture == number)]
@@ -106,49 +106,69 @@ class Bench:
         self.keep(others[:2], made[:2])
         return {f"moved_{m}": float(np.mean(v)) for m, v in moved.items()} | {"affinity_rank": float(np.mean(correlations))}
 
-    def ablations(self) -> dict[str, dict]:
-        """The base's direction cases without the condition, and with each ablation that has been trained."""
-        self.tell("ablations")
-        model = load_model(BASE, self.options.models)
-        cases = direction_cases(BASE, self.options.pictures)
-        short = motion_only(cases)
-        found = {
-            "without condition, full prompts": alignment_of(cases, self.clips(model, cases, conditioned=False)),
-            WITH: alignment_of(short, self.clips(model, short)),
-            WITHOUT: alignment_of(short, self.clips(model, short, conditioned=False)),
-        }
-        files = {name: self.options.ablations / name / "pia.safetensors" for name in ABLATIONS} if self.options.ablations else {}
-        reference = self.options.ablations and sorted((self.options.ablations / "condition").glob(f"pia-*{self.options.at}.safetensors"))
-        if reference:
-            files["full, same steps"] = reference[0]
-        for name, path in files.items():
-            if path.exists():
-                clips = self.clips(model, cases, load_pia_model(path, dtype=torch.float32))
-                found[name] = alignment_of(cases, clips)
-                self.keep(cases[:1], clips[:1])
-        return found
+    def condition_scores(self, name: str) -> dict:
+        """The base's direction cases with and without the condition (text-to-video by the same motion modules)."""
+        model, cases = load_model(BASE, self.options.models), direction_cases(BASE, self.options.pictures)
+        cases = cases if name == FULL_WITHOUT else motion_only(cases)
+        clips = self.clips(model, cases, conditioned=name == WITH)
+        self.keep(cases[:1], clips[:1])
+        return alignment_of(cases, clips)
 
-    def styles(self) -> dict[str, dict]:
-        """Pictures of the base animated by the personalised models: share of frames in the animating style, per setting."""
-        found = {}
-        for name in [n for n in available(self.options.models) if n in TRANSFER_STYLES]:
-            self.tell(f"style {name}")
-            cases = style_cases(name, min(2, self.options.pictures))
-            clips = self.clips(load_model(name, self.options.models), cases)
-            shares: dict[str, list[float]] = {}
-            for case, clip in zip(cases, clips):
-                key = "usual" if case.motion == "animate" else case.magnitude
-                shares.setdefault(key, []).append(float(np.mean([score.in_style(frame, case.scene, name) for frame in clip[1:]])))
-            found[name] = {key: float(np.mean(values)) for key, values in shares.items()}
-            self.keep(cases[2:3], clips[2:3])
-        return found
+    def ablation_scores(self, name: str) -> dict:
+        """The base's direction cases with the PIA model of an ablation, or of the full recipe after as many steps."""
+        model, cases = load_model(BASE, self.options.models), direction_cases(BASE, self.options.pictures)
+        clips = self.clips(model, cases, load_pia_model(ablation_files(self.options)[name], dtype=torch.float32))
+        self.keep(cases[:1], clips[:1])
+        return alignment_of(cases, clips)
 
-    def run(self) -> dict:
-        names = available(self.options.models)
-        scores = {"models": {name: self.model_scores(name) for name in names}}
-        scores |= {"ablations": self.ablations(), "styles": self.styles()}
-        scores["settings"] = {"sampler": "DDIM", "steps": self.options.steps, "cfg": self.options.scale, "pictures": self.options.pictures}
-        return scores
+    def style_scores(self, name: str) -> dict:
+        """Pictures of the base animated by a personalised model: share of frames in its style, per setting."""
+        cases = style_cases(name, min(2, self.options.pictures))
+        clips = self.clips(load_model(name, self.options.models), cases)
+        shares: dict[str, list[float]] = {}
+        for case, clip in zip(cases, clips):
+            key = "usual" if case.motion == "animate" else case.magnitude
+            shares.setdefault(key, []).append(float(np.mean([score.in_style(frame, case.scene, name) for frame in clip[1:]])))
+        self.keep(cases[2:3], clips[2:3])
+        return {key: float(np.mean(values)) for key, values in shares.items()}
+
+
+def ablation_files(options: argparse.Namespace) -> dict[str, Path]:
+    """PIA files of the ablations and, to compare with, of the full recipe after as many steps; those that have been trained."""
+    if not options.ablations:
+        return {}
+    files = {SAME_STEPS: options.ablations / "short" / f"pia-{options.at:07d}.safetensors"}
+    files |= {name: options.ablations / name / "pia.safetensors" for name in ABLATIONS}
+    return {name: path for name, path in files.items() if path.exists()}
+
+
+def tasks(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """(method of Bench, its argument), in the order of the table."""
+    names = available(options.models)
+    wanted = [("model_scores", name) for name in names]
+    wanted += [("condition_scores", name) for name in (FULL_WITHOUT, WITH, WITHOUT)]
+    wanted += [("ablation_scores", name) for name in ablation_files(options)]
+    return wanted + [("style_scores", name) for name in names if name in TRANSFER_STYLES]
+
+
+def perform(options: argparse.Namespace, task: tuple[str, str]) -> tuple[dict, list[np.ndarray]]:
+    bench = Bench(options)
+    found = getattr(bench, task[0])(task[1])
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {task[1]}\n")
+    return found, bench.sheet
+
+
+def run(options: argparse.Namespace) -> tuple[dict, np.ndarray]:
+    """All scores, and the contact sheet."""
+    groups = {"model_scores": "models", "condition_scores": "ablations", "ablation_scores": "ablations", "style_scores": "styles"}
+    scores: dict = {"models": {}, "ablations": {}, "styles": {}}
+    wanted, rows = tasks(options), []
+    with ProcessPoolExecutor(options.processes) as pool:
+        for (method, name), (found, sheet) in zip(wanted, pool.map(partial(perform, options), wanted)):
+            scores[groups[method]][name] = found
+            rows += sheet
+    scores["settings"] = {"sampler": "DDIM", "steps": options.steps, "cfg": options.scale, "pictures": options.pictures, "few": options.few}
+    return scores, np.concatenate(rows, 0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -156,19 +176,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of the weights")
     parser.add_argument("--pia", type=Path, default=MODELS / "miniature_pia.safetensors")
     parser.add_argument("--ablations", type=Path, help="work folder in which the ablations were trained")
-    parser.add_argument("--at", type=int, default=400, help="steps of the ablations")
+    parser.add_argument("--at", type=int, default=200, help="steps of the ablations")
     parser.add_argument("--pictures", type=int, default=PICTURES, help="condition pictures per model")
     parser.add_argument("--few", type=int, default=3, help="pictures per model for magnitudes and loops")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--scale", type=float, default=5.0, help="classifier-free guidance scale")
+    parser.add_argument("--scale", type=float, default=2.0, help="classifier-free guidance scale")
+    parser.add_argument("--processes", type=int, default=2, help="clips are made by so many processes of one thread each")
     parser.add_argument("--out", type=Path, default=Path("bench-miniature"), help="folder for scores.json and sheet.png")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    bench = Bench(options)
-    scores = bench.run()
+    scores, sheet = run(options)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
-    Image.fromarray(np.concatenate(bench.sheet, 0)).save(options.out / "sheet.png")
+    Image.fromarray(sheet).save(options.out / "sheet.png")
     table = text_table(rows_of(scores))
     (options.out / "table.txt").write_text(table + "\n")
     sys.stdout.write(table + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 BASE = "base"
+FULL_WITHOUT, SAME_STEPS = "without condition, full prompts", "full recipe, same steps"
 WITH, WITHOUT = "with condition, prompts of motion alone", "without condition, prompts of motion alone"
 
 
@@ -54,12 +55,12 @@ def _personalised(models: dict) -> list:
 
 def _ablations(base: dict, ablations: dict) -> list:
     rows = []
-    reference = ablations.get("full, same steps", base)
+    reference = ablations.get(SAME_STEPS, base)
     for name, found in ablations.items():
         text = f"alignment {percent(found['all'])}, {found['psnr']:.1f} dB, jerk {found['jerk']:.2f} px, flicker {found['flicker']:.3f}"
         if name == WITHOUT:
             rows.append(row(name, text, "30 points worse than with", ablations[WITH]["all"] - found["all"] >= 0.3))
-        elif name in (WITH, "without condition, full prompts", "full, same steps"):
+        elif name in (WITH, FULL_WITHOUT, SAME_STEPS):
             rows.append((name, text, "(reference)", ""))
         else:
             worse = found["all"] < reference["all"] or found["jerk"] > reference["jerk"]
