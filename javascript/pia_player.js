@@ -266,5 +266,14 @@ pia.onPanel((panel) => {
         const element = gradioApp().getElementById(id);
         if (element) new MutationObserver(look).observe(element, { childList: true, subtree: true, characterData: true });
     }
+    // and when the host's buttons say so, should the page miss the answer
+    let running = false;
+    setInterval(() => {
+        const interrupt = gradioApp().getElementById(`${panel.tab}_interrupt`);
+        if (!interrupt || !panel.part("player").offsetParent) return;
+        const now = Boolean(interrupt.offsetParent);
+        if (running && !now) look();
+        running = now;
+    }, 500);
     refresh();
 });
