@@ -150,7 +150,7 @@ pia.onPanel((panel) => {
         return draw("circle", { class: "pia-point", cx: x(point.frame), cy: y(point.value), r: 7, tabindex: 0, role: "slider",
             "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": point.value, "aria-orientation": "vertical",
             "aria-label": words("Affinity of frame {0}", point.frame), "data-frame": point.frame,
-            pointerdown: (event) => grab(event, index), keydown: (event) => key(event, index) },
+            pointerdown: (event) => grab(event, index), mousedown: (event) => pressed(event, index), keydown: (event) => key(event, index) },
         draw("title", {}, `${point.frame}: ${point.value}`));
     }
 
@@ -173,11 +173,22 @@ pia.onPanel((panel) => {
 
     function grab(event, index) {
         if (event.button > 0) return;
-        event.preventDefault();
         state.dragged = index;
         plot.setPointerCapture(event.pointerId);
         plot.classList.add("pia-dragging");
     }
+
+    /** A second press on a point removes it. The browser has no double-click for it, because drawing replaces the point. */
+    function pressed(event, index) {
+        if (event.detail !== 2) return;
+        state.dragged = -1;
+        state.removing = true;
+        use(pia.curve.removed(state.points, index), state.values.length);
+    }
+
+    plot.addEventListener("pointerdown", () => {
+        state.removing = false;
+    }, true);
 
     plot.addEventListener("pointermove", (event) => {
         if (state.dragged < 0) return;
@@ -191,8 +202,9 @@ pia.onPanel((panel) => {
         const focused = state.dragged;
         state.dragged = -1;
         plot.classList.remove("pia-dragging");
-        if (state.touched) publish();
+        if (!state.touched) return;
         state.touched = false;
+        publish();
         render(focused);
     }
     plot.addEventListener("pointerup", release);
@@ -201,9 +213,7 @@ pia.onPanel((panel) => {
 
     plot.addEventListener("dblclick", (event) => {
         event.preventDefault();
-        if (state.values.length < 2) return;
-        const { frame } = place(event), index = state.points.findIndex((point) => point.frame === frame);
-        use(index >= 0 ? pia.curve.removed(state.points, index) : pia.curve.added(state.points, frame, state.values.length), state.values.length);
+        if (state.values.length > 1 && !state.removing) use(pia.curve.added(state.points, place(event).frame, state.values.length), state.values.length);
     });
 
     function key(event, index) {

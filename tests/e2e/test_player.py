@@ -32,7 +32,7 @@ def test_the_clip_plays_and_can_be_stepped(player):
         seek.dispatchEvent(new Event("input"));
     }""", PLAYER + ".pia-seek")
     assert player.evaluate(NUMBER) == "Frame 3 of 7"
-    player.get_by_label("Next frame").first.click()
+    player.locator(PLAYER + ".pia-player").get_by_label("Next frame").click()
     assert player.evaluate(NUMBER) == "Frame 4 of 7"
     assert player.evaluate(f"document.querySelector('{PLAYER}video').currentTime") == pytest.approx(4.5 / 8, abs=0.01)
 
