@@ -96,7 +96,7 @@ class _Outcome:
     def __init__(self, session: Session, processed: Any) -> None:
         self.session, self.processed = session, processed
         self.p = session.p
-        self.scripted = bool(self.p.script_args and self.p.script_args[0])      # a script (X/Y/Z plot, ...) reads the pictures
+        self.scripted = _chosen_script(self.p) > 0                              # a script (X/Y/Z plot, ...) reads the pictures
         self.earlier = 1 + max((file.clip for file in share_files(self.p)), default=-1)     # clips of the script's other generations
         self.images: list[Any] = []
         self.of: list[Clip] = []                                                # the clip of each image
@@ -249,6 +249,12 @@ class _Outcome:
             if values:
                 setattr(processed, f"all_{name}s", values)
         ClipProcessed.upgrade(processed, share_files(self.p))
+
+
+def _chosen_script(p: Any) -> int:
+    """The place of the selectable script that runs, from 1; 0 for none. (An API request with infotext has the word "None" there.)"""
+    first = p.script_args[0] if p.script_args else 0
+    return first if isinstance(first, int) else 0
 
 
 def _delete(folder: Path | None) -> None:

@@ -7,6 +7,7 @@ from copy import copy
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.host.clips import BASE, SIZE, TITLE, opened, picture, still
 
@@ -136,6 +137,17 @@ def test_one_processing_object_per_line_of_a_file(host, processing):
         line.prompt = prompt
         images += process_images(line).images
     assert len(images) == 2 and images[0].data != images[1].data
+
+
+@pytest.mark.parametrize("script, kind", [(0, str), (None, str), ("None", str), (1, Image.Image)])
+def test_only_a_chosen_script_gets_pictures(host, processing, script, kind):
+    """An API request with infotext puts the word "None" where the chosen script's number stands."""
+    from modules.processing import process_images
+
+    p = processing({"num_frames": 2, "formats": ["gif", "webp"]}, script=script)
+    p.is_api = True
+    images = process_images(p).images
+    assert all(isinstance(image, kind) for image in images) and len(images) == (2 if kind is str else 1)
 
 
 def test_an_object_that_failed_can_be_used_again(host, processing, monkeypatch):
