@@ -35,10 +35,11 @@ class Recipe:
     base_steps: int = 2000
     clips: int = 2400
     motion_steps: int = 500
-    short_steps: int = 700
-    condition_steps: int = 350
+    short_steps: int = 500
+    condition_steps: int = 500
     ablation_steps: int = 200
     style_steps: int = 350
+    exported: str = "short"  # the stage whose PIA weights are exported
 
 
 class Work:
@@ -120,7 +121,7 @@ class Work:
         if (self.folder / "clips.pt").exists():
             scale: AffinityScale = ClipPool.load(self.folder / "clips.pt").scale()
             scale.save(self.models / "miniature_affinity.json")
-        trained = self.folder / "condition" / "pia.safetensors"
+        trained = self.folder / self.recipe.exported / "pia.safetensors"
         if trained.exists():
             save_pia_model(load_pia_model(trained, dtype=torch.float32), self.models / "miniature_pia.safetensors", half=True)
         for name in personalise.PERSONALISED:

@@ -134,8 +134,10 @@ def coherence(frames: np.ndarray, scene: Scene) -> dict[str, float]:
 
 def affinity_correlation(clips: list[np.ndarray], requested: list[np.ndarray], scale: AffinityScale) -> float:
     """Spearman's rank correlation over all frames of some clips of one picture, condition frame 0 left out."""
-    measured = [scale.affinity(frame_distances(clip, 0, None)[None], [0])[0].numpy()[1:] for clip in clips]
-    return float(spearmanr(np.concatenate(measured), np.concatenate([r[1:] for r in requested])).statistic)
+    measured = np.concatenate([scale.affinity(frame_distances(clip, 0, None)[None], [0])[0].numpy()[1:] for clip in clips])
+    if np.ptp(measured) == 0:  # nothing moves: no correlation
+        return 0.0
+    return float(spearmanr(measured, np.concatenate([r[1:] for r in requested])).statistic)
 
 
 def in_style(frame: np.ndarray, scene: Scene, style: str) -> bool:
