@@ -18,8 +18,8 @@ from modules._script_api import (  # noqa: F401
     ScriptBuiltinUI,
 )
 
-ScriptFile = namedtuple("ScriptFile", ["basedir", "filename", "path"])
-ScriptClassData = namedtuple("ScriptClassData", ["script_class", "path", "basedir", "module"])
+ScriptFile = namedtuple("ScriptFile", "basedir filename path")
+ScriptClassData = namedtuple("ScriptClassData", "script_class path basedir module")
 scripts_data = []
 current_basedir = paths.script_path
 
@@ -80,6 +80,7 @@ class ScriptRunner:
         self.on_before_component_elem_id, self.on_after_component_elem_id = {}, {}
 
     def initialize_scripts(self, is_img2img):
+        self.infotext_fields, self.paste_field_names = [], []          # of the API's components, once the page is made
         for scripts in (self.scripts, self.alwayson_scripts, self.selectable_scripts):
             scripts.clear()
         for data in scripts_data:
@@ -88,17 +89,17 @@ class ScriptRunner:
             except Exception:
                 errors.report(f"{data.script_class} could not be made", exc_info=True)
                 continue
-            script.filename = data.path
-            script.is_txt2img, script.is_img2img = not is_img2img, is_img2img
-            script.tabname = "img2img" if is_img2img else "txt2img"
+            tab = "img2img" if is_img2img else "txt2img"
+            script.filename, script.tabname = data.path, tab
+            script.is_txt2img, script.is_img2img = tab == "txt2img", is_img2img
             visibility = script.show(is_img2img)
             if visibility:
                 script.alwayson = visibility is AlwaysVisible
                 self.scripts.append(script)
                 (self.alwayson_scripts if script.alwayson else self.selectable_scripts).append(script)
-        self.apply_on_before_component_callbacks()
+        self._collect_component_callbacks()
 
-    def apply_on_before_component_callbacks(self):
+    def _collect_component_callbacks(self):
         for script in self.scripts:
             for wanted, known in ((script.on_before_component_elem_id, self.on_before_component_elem_id),
                                   (script.on_after_component_elem_id, self.on_after_component_elem_id)):
@@ -114,21 +115,24 @@ class ScriptRunner:
         except Exception:
             errors.report(f"the controls of {script.filename} could not be made", exc_info=True)
 
+    @staticmethod
+    def _title_of(script):
+        return wrap_call(script.title, script.filename, "title") or script.filename
+
     def create_script_ui_inner(self, script):
         from modules.api import models
 
         controls = script.controls = wrap_call(script.ui, script.filename, "ui", script.is_img2img)
         if controls is None:
             return
-        script.name = wrap_call(script.title, script.filename, "title", default=script.filename).lower()
-        args = []
+        script.name = self._title_of(script).lower()
+        source, args = os.path.basename(script.filename), []
         for control in controls:
-            control.custom_script_source = os.path.basename(script.filename)
+            control.custom_script_source = source
+            choices = getattr(control, "choices", None)
             known = {key: getattr(control, key, None) for key in ("value", "minimum", "maximum", "step")}
-            arg = models.ScriptArg(label=control.label or "", **{key: value for key, value in known.items() if value is not None})
-            if getattr(control, "choices", None) is not None:
-                arg.choices = [choice[0] if isinstance(choice, tuple) else choice for choice in control.choices]
-            args.append(arg)
+            known["choices"] = None if choices is None else [one[0] if isinstance(one, tuple) else one for one in choices]
+            args.append(models.ScriptArg(label=control.label or "", **{key: value for key, value in known.items() if value is not None}))
         script.api_info = models.ScriptInfo(name=script.name, is_img2img=script.is_img2img, is_alwayson=script.alwayson, args=args)
         self.infotext_fields += script.infotext_fields or []
         self.paste_field_names += script.paste_field_names or []
@@ -136,9 +140,8 @@ class ScriptRunner:
         script.args_to = len(self.inputs)
 
     def setup_ui_for_section(self, section, scriptlist=None):
-        for script in self.alwayson_scripts if scriptlist is None else scriptlist:
-            if script.alwayson and script.section != section:
-                continue
+        candidates = self.alwayson_scripts if scriptlist is None else scriptlist
+        for script in [one for one in candidates if not one.alwayson or one.section == section]:
             if script.create_group:
                 with gr.Group(visible=script.alwayson) as script.group:
                     self.create_script_ui(script)
@@ -150,20 +153,20 @@ class ScriptRunner:
 
     def setup_ui(self):
         """Components of every script, inside the gradio Blocks that is open; returns `inputs`."""
-        title_of = {script: wrap_call(script.title, script.filename, "title") or script.filename for script in self.scripts}
+        title_of = {script: self._title_of(script) for script in self.scripts}
         self.title_map = {title.lower(): script for script, title in title_of.items()}
         self.titles = [title_of[script] for script in self.selectable_scripts]
         self.setup_ui_for_section(None)
         dropdown = gr.Dropdown(label="Script", elem_id="script_list", choices=["None", *self.titles], value="None", type="index")
         self.inputs[0] = dropdown
-        self.setup_ui_for_section(None, self.selectable_scripts)
+        self.setup_ui_for_section(section=None, scriptlist=self.selectable_scripts)
 
         def select_script(script_index):
             return [gr.update(visible=i + 1 == script_index) for i in range(len(self.selectable_scripts))]
 
         dropdown.change(select_script, inputs=[dropdown], outputs=[script.group for script in self.selectable_scripts])
         self.infotext_fields.append((dropdown, lambda params: gr.update(value=params.get("Script", "None"))))
-        self.apply_on_before_component_callbacks()
+        self._collect_component_callbacks()
         return self.inputs
 
     def run(self, p, *args):
@@ -248,12 +251,13 @@ class ScriptRunner:
             wrap_call(getattr(script, hook), script.filename, hook, component, **kwargs)
 
     def script(self, title):
-        return self.title_map.get(title.lower())
+        wanted = title.lower()
+        return self.title_map.get(wanted)
 
     def setup_scrips(self, p, *, is_ui=True):
-        for script in self.ordered_scripts("setup"):
-            if is_ui or not script.setup_for_ui_only:
-                wrap_call(script.setup, script.filename, "setup", p, *p.script_args[script.args_from:script.args_to])
+        hooked = [script for script in self.ordered_scripts("setup") if is_ui or not script.setup_for_ui_only]
+        for script in hooked:
+            wrap_call(script.setup, script.filename, "setup", p, *p.script_args[script.args_from:script.args_to])
 
 
 scripts_txt2img: ScriptRunner = None
