@@ -2,9 +2,7 @@
 import functools
 
 from modules import sd_samplers_common, sd_samplers_kdiffusion, sd_samplers_lcm, sd_samplers_timesteps, sd_schedulers, shared
-
-samples_to_image_grid = sd_samplers_common.samples_to_image_grid
-sample_to_image = sd_samplers_common.sample_to_image
+from modules.sd_samplers_common import sample_to_image, samples_to_image_grid  # noqa: F401
 
 all_samplers = [*sd_samplers_kdiffusion.samplers_data_k_diffusion, *sd_samplers_timesteps.samplers_data_timesteps,
                 *sd_samplers_lcm.samplers_data_lcm]
@@ -20,17 +18,19 @@ def find_sampler_config(name):
 
 
 def create_sampler(name, model):
-    config = find_sampler_config(name)
-    assert config is not None, f"bad sampler name: {name}"
-    sampler = config.constructor(model)
-    sampler.config = config
-    return sampler
+    found = find_sampler_config(name)
+    if found is None:
+        raise AssertionError(f"there is no sampler {name!r}")
+    made = found.constructor(model)
+    made.config = found
+    return made
 
 
 def set_samplers():
-    global samplers, samplers_for_img2img, samplers_hidden
-    samplers = samplers_for_img2img = all_samplers
-    samplers_hidden = set(shared.opts.hide_samplers)
+    for names in (samplers, samplers_for_img2img):
+        names[:] = all_samplers
+    samplers_hidden.clear()
+    samplers_hidden.update(dict.fromkeys(shared.opts.hide_samplers))
     samplers_map.clear()
     samplers_map.update((name.lower(), data.name) for data in all_samplers for name in (data.name, *data.aliases))
 
@@ -44,11 +44,17 @@ def visible_samplers():
 
 
 def get_sampler_from_infotext(d: dict):
-    return get_sampler_and_scheduler(d.get("Sampler"), d.get("Schedule type"))[0]
+    sampler, _ = _pair_of_infotext(d)
+    return sampler
 
 
 def get_scheduler_from_infotext(d: dict):
-    return get_sampler_and_scheduler(d.get("Sampler"), d.get("Schedule type"))[1]
+    _, scheduler = _pair_of_infotext(d)
+    return scheduler
+
+
+def _pair_of_infotext(values):
+    return get_sampler_and_scheduler(*map(values.get, ("Sampler", "Schedule type")))
 
 
 @functools.cache
@@ -67,7 +73,8 @@ def get_sampler_and_scheduler(sampler_name, scheduler_name, *, convert_automatic
 
 
 def fix_p_invalid_sampler_and_scheduler(p):
-    p.sampler_name, p.scheduler = get_sampler_and_scheduler(p.sampler_name, p.scheduler, convert_automatic=False)
+    known = get_sampler_and_scheduler(p.sampler_name, p.scheduler, convert_automatic=False)
+    p.sampler_name, p.scheduler = known
 
 
 set_samplers()

@@ -64,13 +64,13 @@ class CFGDenoiser(torch.nn.Module):
 
     def pad_cond_uncond(self, cond, uncond):
         """Fill the shorter up with empty chunks."""
-        empty = shared.sd_model.cond_stage_model_empty_prompt
-        missing = (cond.shape[1] - uncond.shape[1]) // empty.shape[1]
+        chunk = shared.sd_model.cond_stage_model_empty_prompt
+        missing = (cond.shape[1] - uncond.shape[1]) // chunk.shape[1]
         self.padded_cond_uncond = missing != 0 or self.padded_cond_uncond
         if missing < 0:
-            cond = pad_cond(cond, -missing, empty)
+            cond = pad_cond(cond, -missing, chunk)
         elif missing > 0:
-            uncond = pad_cond(uncond, missing, empty)
+            uncond = pad_cond(uncond, missing, chunk)
         return cond, uncond
 
     def pad_cond_uncond_v0(self, cond, uncond):
@@ -123,20 +123,32 @@ class CFGDenoiser(torch.nn.Module):
             out[-n:] = self._unet(x[-n:], sigma[-n:], uncond, image_cond[-n:])
         return out
 
+    def _conditions(self, sigma, cond, uncond):
+        """(the pictures' parts, their conditioning, the negative one) of this step; a refiner that takes over brings its own."""
+        refined = sd_samplers_common.apply_refiner(self, sigma)
+        if refined:
+            cond, uncond = map(self.sampler.sampler_extra_args.get, ("cond", "uncond"))
+        return *prompt_parser.reconstruct_multicond_batch(cond, self.step), prompt_parser.reconstruct_cond_batch(uncond, self.step)
+
+    def _preview(self, sigma, x_in, x_out, uncond, firsts, denoised):
+        """The picture that the settings want to be seen; keeps what the prompt alone says as `last_latent`."""
+        from_prompt = self.sampler.last_latent = self.get_pred_x0(x_in[firsts], x_out[firsts], sigma)
+        negative = slice(-len(uncond), None)
+        return {"Prompt": lambda: from_prompt,
+                "Negative prompt": lambda: self.get_pred_x0(x_in[negative], x_out[negative], sigma),
+                }.get(opts.live_preview_content, lambda: self.get_pred_x0(x_in[firsts], denoised[:len(firsts)], sigma))()
+
     def forward(self, x, sigma, uncond, cond, cond_scale, s_min_uncond, image_cond):
-        if state.interrupted or state.skipped:
-            raise sd_samplers_common.InterruptedException
-        if sd_samplers_common.apply_refiner(self, sigma):
-            cond, uncond = self.sampler.sampler_extra_args["cond"], self.sampler.sampler_extra_args["uncond"]
-        conds_list, tensor = prompt_parser.reconstruct_multicond_batch(cond, self.step)
-        uncond = prompt_parser.reconstruct_cond_batch(uncond, self.step)
-        if self.mask_before_denoising and self.mask is not None:
+        if state.skipped or state.interrupted:
+            raise sd_samplers_common.InterruptedException()
+        conds_list, tensor, uncond = self._conditions(sigma, cond, uncond)
+        masked, step = self.mask is not None, (state.sampling_step, state.sampling_steps)
+        if masked and self.mask_before_denoising:
             x = self._blend(x, sigma)
 
         pictures = len(conds_list)
         order = [i for i, parts in enumerate(conds_list) for _ in parts] + list(range(pictures))
-        params = CFGDenoiserParams(x[order], image_cond[order], sigma[order], state.sampling_step, state.sampling_steps, tensor, uncond,
-                                   self)
+        params = CFGDenoiserParams(x[order], image_cond[order], sigma[order], *step, tensor, uncond, self)
         cfg_denoiser_callback(params)
         x_in, image_cond_in, sigma_in, tensor, uncond = params.x, params.image_cond, params.sigma, params.text_cond, params.text_uncond
 
@@ -151,24 +163,15 @@ class CFGDenoiser(torch.nn.Module):
         firsts = [parts[0][0] for parts in conds_list]
         if skip_uncond:
             x_out = torch.cat([x_out, x_out[firsts]])
-        denoised_params = CFGDenoisedParams(x_out, state.sampling_step, state.sampling_steps, self.inner_model)
-        cfg_denoised_callback(denoised_params)
+        cfg_denoised_callback(CFGDenoisedParams(x_out, *step, self.inner_model))
         if self.need_last_noise_uncond:
             self.last_noise_uncond = x_out[-len(uncond):].clone()
         denoised = self.combine_denoised(x_out, conds_list, uncond, 1.0 if skip_uncond else cond_scale * self.cond_scale_miltiplier)
-        if not self.mask_before_denoising and self.mask is not None:
+        if masked and not self.mask_before_denoising:
             denoised = self._blend(denoised, sigma)
+        sd_samplers_common.store_latent(self._preview(sigma, x_in, x_out, uncond, firsts, denoised))
 
-        self.sampler.last_latent = self.get_pred_x0(x_in[firsts], x_out[firsts], sigma)
-        if opts.live_preview_content == "Prompt":
-            preview = self.sampler.last_latent
-        elif opts.live_preview_content == "Negative prompt":
-            preview = self.get_pred_x0(x_in[-len(uncond):], x_out[-len(uncond):], sigma)
-        else:
-            preview = self.get_pred_x0(x_in[firsts], denoised[:len(firsts)], sigma)
-        sd_samplers_common.store_latent(preview)
-
-        after = AfterCFGCallbackParams(denoised, state.sampling_step, state.sampling_steps)
+        after = AfterCFGCallbackParams(denoised, *step)
         cfg_after_cfg_callback(after)
         self.step += 1
         return after.x

@@ -1,4 +1,5 @@
 """What all samplers share; latents to pictures and back."""
+import functools
 import inspect
 from collections import namedtuple
 
@@ -7,16 +8,22 @@ import numpy as np
 import torch
 import torchsde._brownian.brownian_interval
 from modules import devices, images, sd_models, sd_vae_approx, shared
+from modules.script_callbacks import ExtraNoiseParams, extra_noise_callback
 from modules.shared import opts, state
 from PIL import Image
 
-SamplerDataTuple = namedtuple("SamplerData", ["name", "constructor", "aliases", "options"])
-approximation_indexes = {"Full": 0, "Approx NN": 1, "Approx cheap": 2, "TAESD": 3}
+SamplerDataTuple = namedtuple("SamplerData", "name constructor aliases options")
+approximation_indexes = {name: number for number, name in enumerate(("Full", "Approx NN", "Approx cheap", "TAESD"))}
 
 
 class SamplerData(SamplerDataTuple):
     def total_steps(self, steps):
-        return steps * 2 if self.options.get("second_order", False) else steps
+        return steps * (2 if self.options.get("second_order") else 1)
+
+
+def _data_of(sampler, rows):
+    """SamplerData of the rows (label, sampling function or its name, aliases, options)."""
+    return [SamplerData(label, functools.partial(sampler, function), aliases, options) for label, function, aliases, options in rows]
 
 
 class InterruptedException(BaseException):
@@ -34,9 +41,8 @@ def setup_img2img_steps(p, steps=None):
 
 def samples_to_images_tensor(sample, approximation=None, model=None):
     """Latents [B, 4, h, w] to pictures [B, 3, H, W], -1..1. Everything but "Full" is the cheap way here."""
-    if approximation is None:
-        approximation = approximation_indexes.get(opts.show_progress_type, 0)
-    if approximation != 0:
+    cheap = approximation_indexes.get(opts.show_progress_type) if approximation is None else approximation
+    if cheap:
         return sd_vae_approx.cheap_approximation(sample)
     model = model or shared.sd_model
     with torch.no_grad():
@@ -49,11 +55,13 @@ def single_sample_to_image(sample, approximation=None):
 
 
 def sample_to_image(samples, index=0, approximation=None):
-    return single_sample_to_image(samples[index], approximation)
+    chosen = samples[index]
+    return single_sample_to_image(chosen, approximation)
 
 
 def samples_to_image_grid(samples, approximation=None):
-    return images.image_grid([single_sample_to_image(sample, approximation) for sample in samples])
+    pictures = [sample_to_image(samples, i, approximation) for i in range(len(samples))]
+    return images.image_grid(pictures)
 
 
 def decode_first_stage(model, x):
@@ -77,16 +85,15 @@ def store_latent(decoded):
 def is_sampler_using_eta_noise_seed_delta(p):
     from modules import sd_samplers
 
-    config = sd_samplers.find_sampler_config(p.sampler_name)
-    eta = p.eta if p.eta is not None else p.sampler.eta if p.sampler is not None else None
-    if eta is None:
-        eta = 0 if config.options.get("default_eta_is_0", False) else 1.0
-    return eta != 0 and config.options.get("uses_ensd", False)
+    options = sd_samplers.find_sampler_config(p.sampler_name).options
+    known = (p.eta, getattr(p.sampler, "eta", None), 0 if options.get("default_eta_is_0") else 1.0)
+    eta = next(value for value in known if value is not None)
+    return bool(eta) and options.get("uses_ensd", False)
 
 
 def replace_torchsde_browinan():
     def randn(size, dtype, device, seed):
-        return devices.randn_local(seed, size).to(device=device, dtype=dtype)
+        return devices.randn_local(seed, size).to(device, dtype)
 
     torchsde._brownian.brownian_interval._randn = randn
 
@@ -94,24 +101,31 @@ def replace_torchsde_browinan():
 replace_torchsde_browinan()
 
 
+def _share_of_timesteps(inner_model, sigma):
+    """How much of the 1000 timesteps lies behind `sigma` (which is a timestep for models without `sigmas`)."""
+    sigmas = getattr(inner_model, "sigmas", None)
+    return (999 - (sigma.to(int) if sigmas is None else (sigmas.to(sigma) - sigma).abs().argmin())) / 1000
+
+
 def apply_refiner(cfg_denoiser, sigma=None):
     """Switch to the refiner when its share of the schedule is reached; True when it did."""
-    p = cfg_denoiser.p
-    done = cfg_denoiser.step / cfg_denoiser.total_steps
-    if not opts.refiner_switch_by_sample_steps and sigma is not None:
-        sigmas = getattr(cfg_denoiser.inner_model, "sigmas", None)
-        t = torch.max(sigma).to(int) if sigmas is None else torch.argmin((sigmas.to(sigma) - torch.max(sigma)).abs())
-        done = (999 - t) / 1000
-    info = p.refiner_checkpoint_info
-    if info is None or shared.sd_model.sd_checkpoint_info == info or (p.refiner_switch_at is not None and done < p.refiner_switch_at):
+    p, by_noise = cfg_denoiser.p, sigma is not None and not opts.refiner_switch_by_sample_steps
+    info, switch_at = p.refiner_checkpoint_info, p.refiner_switch_at
+    if info in (None, shared.sd_model.sd_checkpoint_info):
         return False
-    p.extra_generation_params["Refiner"] = info.short_title
-    p.extra_generation_params["Refiner switch at"] = p.refiner_switch_at
+    done = _share_of_timesteps(cfg_denoiser.inner_model, sigma.max()) if by_noise else cfg_denoiser.step / cfg_denoiser.total_steps
+    if switch_at is not None and done < switch_at:
+        return False
+    p.extra_generation_params.update({"Refiner": info.short_title, "Refiner switch at": switch_at})
     with sd_models.SkipWritingToConfig():
         sd_models.reload_model_weights(info=info)
     p.setup_conds()
     cfg_denoiser.update_inner_model()
     return True
+
+
+def _with_model(denoiser):
+    return denoiser, denoiser.inner_model
 
 
 class TorchHijack:
@@ -135,14 +149,15 @@ class Sampler:
         self.config: SamplerData = None
         self.s_churn, self.s_tmin, self.s_tmax, self.s_noise = 0.0, 0.0, float("inf"), 1.0
         self.eta_option_field, self.eta_infotext_field, self.eta_default = "eta_ancestral", "Eta", 1.0
-        self.conditioning_key = getattr(shared.sd_model.model, "conditioning_key", "crossattn")
+        self.conditioning_key = getattr(shared.sd_model.model, "conditioning_key", None) or "crossattn"
         self.p = self.model_wrap_cfg = self.sampler_extra_args = self.sampler_noises = None
         self.options = {}
 
     def callback_state(self, d):
-        if self.stop_at is not None and d["i"] > self.stop_at:
-            raise InterruptedException
-        state.sampling_step = d["i"]
+        step, last = d["i"], self.stop_at
+        if last is not None and step > last:
+            raise InterruptedException("no further step is wanted")
+        state.sampling_step = step
         shared.total_tqdm.update()
 
     def launch_sampling(self, steps, func):
@@ -164,8 +179,9 @@ class Sampler:
         denoiser.p, denoiser.step = p, 0
         denoiser.mask, denoiser.nmask = getattr(p, "mask", None), getattr(p, "nmask", None)
         denoiser.image_cfg_scale = getattr(p, "image_cfg_scale", None)
-        self.eta = p.eta if p.eta is not None else getattr(opts, self.eta_option_field, 0.0)
-        self.s_min_uncond = getattr(p, "s_min_uncond", 0.0)
+        self.s_min_uncond, self.eta = getattr(p, "s_min_uncond", 0), p.eta
+        if self.eta is None:
+            self.eta = getattr(opts, self.eta_option_field, 0.0)
         k_diffusion.sampling.torch = TorchHijack(p)
 
         accepted = inspect.signature(self.func).parameters
@@ -173,7 +189,7 @@ class Sampler:
         if "eta" in accepted:
             kwargs["eta"] = self.eta
             if self.eta != self.eta_default:
-                p.extra_generation_params[self.eta_infotext_field] = self.eta
+                p.extra_generation_params.update({self.eta_infotext_field: self.eta})
         for name in self.extra_params:
             value = getattr(opts, name, getattr(p, name)) or (self.s_tmax if name == "s_tmax" else 0)
             if name in kwargs and value != getattr(self, name):
@@ -195,8 +211,21 @@ class Sampler:
     def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
         raise NotImplementedError
 
-    def _extra_args(self, p, cond, uncond, image_cond):
-        return {"cond": cond, "image_cond": image_cond, "uncond": uncond, "cond_scale": p.cfg_scale, "s_min_uncond": self.s_min_uncond}
+    def _with_extra_noise(self, p, x, noise, noisy, scale):
+        """`noisy`, with the extra noise of the settings (times `scale`), which extensions may exchange."""
+        share = opts.img2img_extra_noise
+        if share <= 0:
+            return noisy
+        p.extra_generation_params.update({"Extra noise": share})
+        params = ExtraNoiseParams(noise, x, noisy)
+        extra_noise_callback(params)
+        return noisy + params.noise * share * scale
+
+    def _guide(self, latent, cond, uncond, image_cond):
+        """Keep what the denoiser is called with, and `latent` for the case that nothing else comes."""
+        self.last_latent = latent
+        self.sampler_extra_args = {"cond": cond, "image_cond": image_cond, "uncond": uncond, "cond_scale": self.p.cfg_scale,
+                                   "s_min_uncond": self.s_min_uncond}
 
     def _run(self, x, calls, kwargs):
         samples = self.launch_sampling(calls, lambda: self.func(self.model_wrap_cfg, x, extra_args=self.sampler_extra_args, disable=True,
@@ -205,7 +234,5 @@ class Sampler:
         return samples
 
     def add_infotext(self, p):
-        if self.model_wrap_cfg.padded_cond_uncond:
-            p.extra_generation_params["Pad conds"] = True
-        if self.model_wrap_cfg.padded_cond_uncond_v0:
-            p.extra_generation_params["Pad conds v0"] = True
+        padded = {"Pad conds": self.model_wrap_cfg.padded_cond_uncond, "Pad conds v0": self.model_wrap_cfg.padded_cond_uncond_v0}
+        p.extra_generation_params.update((key, True) for key, happened in padded.items() if happened)

@@ -26,7 +26,8 @@ class LCMCompVisDenoiser(DiscreteEpsDDPMDenoiser):
         return super().t_to_sigma(place.float().clamp(0, len(self.sigmas) - 1))
 
     def get_eps(self, *args, **kwargs):
-        return self.inner_model.apply_model(*args, **kwargs)
+        predict = self.inner_model.apply_model
+        return predict(*args, **kwargs)
 
     def get_scaled_out(self, sigma, output, input):
         t, data = utils.append_dims(self.sigma_to_t(sigma), output.ndim) * 10.0, 0.5
@@ -58,12 +59,9 @@ class CFGDenoiserLCM(sd_samplers_cfg_denoiser.CFGDenoiser):
 
 class LCMSampler(sd_samplers_kdiffusion.KDiffusionSampler):
     def __init__(self, funcname, sd_model, options=None):
-        super().__init__(funcname, sd_model, options)
-        self.model_wrap_cfg = CFGDenoiserLCM(self)
-        self.model_wrap = self.model_wrap_cfg.inner_model
+        super().__init__(funcname, sd_model, options=options)
+        self.model_wrap_cfg, self.model_wrap = sd_samplers_common._with_model(CFGDenoiserLCM(self))
 
 
 samplers_lcm = [("LCM", sample_lcm, ["k_lcm"], {})]
-samplers_data_lcm = [
-    sd_samplers_common.SamplerData(label, lambda model, funcname=funcname: LCMSampler(funcname, model), aliases, options)
-    for label, funcname, aliases, options in samplers_lcm]
+samplers_data_lcm = sd_samplers_common._data_of(LCMSampler, samplers_lcm)

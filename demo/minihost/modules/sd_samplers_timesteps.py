@@ -4,19 +4,11 @@ import sys
 
 import torch
 from modules import devices, sd_samplers_common, sd_samplers_timesteps_impl, shared
-from modules.script_callbacks import ExtraNoiseParams, extra_noise_callback
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.shared import opts
 
-samplers_timesteps = [
-    ("DDIM", sd_samplers_timesteps_impl.ddim, ["ddim"], {}),
-    ("DDIM CFG++", sd_samplers_timesteps_impl.ddim_cfgpp, ["ddim_cfgpp"], {}),
-    ("PLMS", sd_samplers_timesteps_impl.plms, ["plms"], {}),
-    ("UniPC", sd_samplers_timesteps_impl.unipc, ["unipc"], {}),
-]
-samplers_data_timesteps = [
-    sd_samplers_common.SamplerData(label, lambda model, funcname=funcname: CompVisSampler(funcname, model), aliases, options)
-    for label, funcname, aliases, options in samplers_timesteps]
+_LABELS = {"ddim": "DDIM", "ddim_cfgpp": "DDIM CFG++", "plms": "PLMS", "unipc": "UniPC"}
+samplers_timesteps = [(label, getattr(sd_samplers_timesteps_impl, name), [name], {}) for name, label in _LABELS.items()]
 
 
 class CompVisTimestepsDenoiser(torch.nn.Module):
@@ -25,7 +17,8 @@ class CompVisTimestepsDenoiser(torch.nn.Module):
         self.inner_model = model
 
     def forward(self, input, timesteps, **kwargs):
-        return self.inner_model.apply_model(input, timesteps, **kwargs)
+        predict = self.inner_model.apply_model
+        return predict(input, timesteps, **kwargs)
 
 
 class CompVisTimestepsVDenoiser(torch.nn.Module):
@@ -44,8 +37,7 @@ class CompVisTimestepsVDenoiser(torch.nn.Module):
 class CFGDenoiserTimesteps(CFGDenoiser):
     def __init__(self, sampler):
         super().__init__(sampler)
-        self.alphas = shared.sd_model.alphas_cumprod
-        self.mask_before_denoising = True
+        self.mask_before_denoising, self.alphas = True, shared.sd_model.alphas_cumprod
 
     def get_pred_x0(self, x_in, x_out, sigma):
         a = self.alphas[sigma.to(int)][:, None, None, None]
@@ -63,14 +55,13 @@ class CompVisSampler(sd_samplers_common.Sampler):
     def __init__(self, funcname, sd_model):
         super().__init__(funcname)
         self.eta_option_field, self.eta_infotext_field, self.eta_default = "eta_ddim", "Eta DDIM", 0.0
-        self.model_wrap_cfg = CFGDenoiserTimesteps(self)
-        self.model_wrap = self.model_wrap_cfg.inner_model
+        self.model_wrap_cfg, self.model_wrap = sd_samplers_common._with_model(CFGDenoiserTimesteps(self))
 
     def get_timesteps(self, p, steps):
-        if opts.always_discard_next_to_last_sigma:
-            p.extra_generation_params["Discard penultimate sigma"] = True
-            steps += 1
-        return (torch.arange(0, 1000, 1000 // steps, device=devices.device) + 1).clip(0, 999)
+        discard = opts.always_discard_next_to_last_sigma
+        if discard:
+            p.extra_generation_params.update({"Discard penultimate sigma": True})
+        return torch.arange(1, 1001, 1000 // (steps + discard), device=devices.device).clamp_max(999)
 
     def _arguments(self, p, timesteps, is_img2img):
         accepted, kwargs = inspect.signature(self.func).parameters, self.initialize(p)
@@ -80,27 +71,22 @@ class CompVisSampler(sd_samplers_common.Sampler):
         return kwargs
 
     def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
-        steps, t_enc = sd_samplers_common.setup_img2img_steps(p, steps)
-        timesteps = self.get_timesteps(p, steps)
-        a = shared.sd_model.alphas_cumprod[timesteps[t_enc]]
-        xi = x * a.sqrt() + noise * (1 - a).sqrt()
-        if opts.img2img_extra_noise > 0:
-            p.extra_generation_params["Extra noise"] = opts.img2img_extra_noise
-            params = ExtraNoiseParams(noise, x, xi)
-            extra_noise_callback(params)
-            xi += params.noise * opts.img2img_extra_noise * a.sqrt()
-        kwargs = self._arguments(p, timesteps[:t_enc], True)
-        self.model_wrap_cfg.init_latent = self.last_latent = x
-        self.sampler_extra_args = self._extra_args(p, conditioning, unconditional_conditioning, image_conditioning)
-        return self._run(xi, t_enc + 1, kwargs)
+        total, start = sd_samplers_common.setup_img2img_steps(p, steps)
+        times = self.get_timesteps(p, total)
+        a = shared.sd_model.alphas_cumprod[times[start]]
+        noisy = self._with_extra_noise(p, x, noise, x * a.sqrt() + noise * (1 - a).sqrt(), a.sqrt())
+        kwargs = self._arguments(p, times[:start], True)
+        self.model_wrap_cfg.init_latent = x
+        self._guide(x, conditioning, unconditional_conditioning, image_conditioning)
+        return self._run(noisy, start + 1, kwargs)
 
     def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
         steps = steps or p.steps
         kwargs = self._arguments(p, self.get_timesteps(p, steps), False)
-        self.last_latent = x
-        self.sampler_extra_args = self._extra_args(p, conditioning, unconditional_conditioning, image_conditioning)
+        self._guide(x, conditioning, unconditional_conditioning, image_conditioning)
         return self._run(x, steps, kwargs)
 
 
-sys.modules["modules.sd_samplers_compvis"] = sys.modules[__name__]
+samplers_data_timesteps = sd_samplers_common._data_of(CompVisSampler, samplers_timesteps)
+sys.modules.update({"modules.sd_samplers_compvis": sys.modules[__name__]})
 VanillaStableDiffusionSampler = CompVisSampler

@@ -10,9 +10,19 @@ from modules import _unipc, shared
 
 def _alphas(model, timesteps):
     """(alpha_bar at each timestep, at the one before it)."""
-    alphas_cumprod = model.inner_model.inner_model.alphas_cumprod
+    alpha_bar = _alpha_bar(model)
     before = torch.cat([timesteps.new_zeros(1), timesteps[:-1]])
-    return alphas_cumprod[timesteps], alphas_cumprod[before].double()
+    return alpha_bar[timesteps], alpha_bar[before].double()
+
+
+def _alpha_bar(model):
+    wrapped = model.inner_model
+    return wrapped.inner_model.alphas_cumprod
+
+
+def _tell(callback, x, i, pred_x0):
+    if callback is not None:
+        callback({"i": i, "x": x, "denoised": pred_x0, "sigma": 0, "sigma_hat": 0})
 
 
 def _ddim_steps(model, x, timesteps, extra_args, callback, eta, direction):
@@ -26,8 +36,7 @@ def _ddim_steps(model, x, timesteps, extra_args, callback, eta, direction):
         pred_x0 = (x - (1 - a) ** 0.5 * eps) / a ** 0.5
         towards = (1 - a_prev - sigma ** 2) ** 0.5 * direction(eps)
         x = a_prev ** 0.5 * pred_x0 + towards + sigma * k_diffusion.sampling.torch.randn_like(x)
-        if callback is not None:
-            callback({"x": x, "i": i, "sigma": 0, "sigma_hat": 0, "denoised": pred_x0})
+        _tell(callback, x, i, pred_x0)
     return x
 
 
@@ -66,8 +75,7 @@ def plms(model, x, timesteps, extra_args=None, callback=None, disable=None):
             mixed = (eps + ahead) / 2
         x, pred_x0 = step(mixed, index)
         history = [eps, *history][:3]
-        if callback is not None:
-            callback({"x": x, "i": i, "sigma": 0, "sigma_hat": 0, "denoised": pred_x0})
+        _tell(callback, x, i, pred_x0)
     return x
 
 
@@ -75,4 +83,4 @@ def unipc(model, x, timesteps, extra_args=None, callback=None, disable=None, is_
     start = (timesteps[-1].item() + 1) / 1000 if is_img2img else 1.0
     plan = _unipc.Plan(steps=len(timesteps), order=shared.opts.uni_pc_order, variant=shared.opts.uni_pc_variant,
                        skip_type=shared.opts.uni_pc_skip_type, lower_order_final=shared.opts.uni_pc_lower_order_final, t_start=start)
-    return _unipc.sample(model, x, model.inner_model.inner_model.alphas_cumprod, plan, extra_args or {}, callback)
+    return _unipc.sample(model, x, _alpha_bar(model), plan, extra_args or {}, callback)

@@ -39,7 +39,8 @@ def _ends(inner_model, sigma_min, sigma_max):
 
 
 def uniform(n, sigma_min, sigma_max, inner_model, device):
-    return inner_model.get_sigmas(n).to(device)
+    sigmas = inner_model.get_sigmas(n)
+    return sigmas.to(device=device)
 
 
 def sgm_uniform(n, sigma_min, sigma_max, inner_model, device):
@@ -83,18 +84,21 @@ def beta_scheduler(n, sigma_min, sigma_max, inner_model, device):
     return _ending_in_zero(sigma_min + quantiles * (sigma_max - sigma_min), device)
 
 
-schedulers = [
-    Scheduler("automatic", "Automatic", None),
-    Scheduler("uniform", "Uniform", uniform, need_inner_model=True),
-    Scheduler("karras", "Karras", k_diffusion.sampling.get_sigmas_karras, default_rho=7.0),
-    Scheduler("exponential", "Exponential", k_diffusion.sampling.get_sigmas_exponential),
-    Scheduler("polyexponential", "Polyexponential", k_diffusion.sampling.get_sigmas_polyexponential, default_rho=1.0),
-    Scheduler("sgm_uniform", "SGM Uniform", sgm_uniform, need_inner_model=True, aliases=["SGMUniform"]),
-    Scheduler("kl_optimal", "KL Optimal", kl_optimal),
-    Scheduler("align_your_steps", "Align Your Steps", get_align_your_steps_sigmas),
-    Scheduler("simple", "Simple", simple_scheduler, need_inner_model=True),
-    Scheduler("normal", "Normal", normal_scheduler, need_inner_model=True),
-    Scheduler("ddim", "DDIM", ddim_scheduler, need_inner_model=True),
-    Scheduler("beta", "Beta", beta_scheduler, need_inner_model=True),
-]
+_KARRAS = {"default_rho": 7.0}
+_POLYEXPONENTIAL = {"default_rho": 1.0}
+_OF_MODEL = {"need_inner_model": True}
+schedulers = [Scheduler(*row[:3], **row[3]) for row in (
+    ("automatic", "Automatic", None, {}),
+    ("uniform", "Uniform", uniform, _OF_MODEL),
+    ("karras", "Karras", k_diffusion.sampling.get_sigmas_karras, _KARRAS),
+    ("exponential", "Exponential", k_diffusion.sampling.get_sigmas_exponential, {}),
+    ("polyexponential", "Polyexponential", k_diffusion.sampling.get_sigmas_polyexponential, _POLYEXPONENTIAL),
+    ("sgm_uniform", "SGM Uniform", sgm_uniform, {**_OF_MODEL, "aliases": ["SGMUniform"]}),
+    ("kl_optimal", "KL Optimal", kl_optimal, {}),
+    ("align_your_steps", "Align Your Steps", get_align_your_steps_sigmas, {}),
+    ("simple", "Simple", simple_scheduler, _OF_MODEL),
+    ("normal", "Normal", normal_scheduler, _OF_MODEL),
+    ("ddim", "DDIM", ddim_scheduler, _OF_MODEL),
+    ("beta", "Beta", beta_scheduler, _OF_MODEL),
+)]
 schedulers_map = {key: scheduler for scheduler in schedulers for key in (scheduler.name, scheduler.label)}
