@@ -19,7 +19,7 @@ pytestmark = pytest.mark.host
 MINIHOST = Path(__file__).resolve().parents[2] / "demo" / "minihost"
 # minihost's own modules that hold a part of a public one; all other modules whose name starts with "_" are its own affair.
 PART_OF = {"_script_api": "scripts", "_processing_base": "processing", "_processing_loop": "processing", "_processing_txt2img": "processing",
-           "_processing_img2img": "processing", "_filenames": "images"}
+           "_processing_result": "processing", "_processing_img2img": "processing", "_filenames": "images"}
 ORDER = ("process", "init", "apply_unet", "reload_model_weights", "before_process_batch", "parse_extra_network_prompts", "process_batch",
          "setup_conds",
          "apply_alpha_schedule_override", "sample", "post_sample", "postprocess_batch", "postprocess_batch_list", "postprocess_image",
@@ -191,22 +191,21 @@ def hook_order(path: Path, function: str) -> list[str]:
     """Names of the methods that `function` calls on `p` and `p.scripts`, in the order of the text."""
     node = top_level(tree(path))[function]
     calls = [(item.lineno, item.col_offset, item.func.attr) for item in ast.walk(node) if isinstance(item, ast.Call)
-             and isinstance(item.func, ast.Attribute) and ast.unparse(item.func.value) in ("p", "p.scripts", "sd_models", "sd_unet")]
+             and isinstance(item.func, ast.Attribute) and ast.unparse(item.func.value) in ("p", "p.scripts", "_hooks(p)", "sd_models", "sd_unet")]
     return [name for *_, name in sorted(calls)]
 
 
 def test_one_generation_has_the_same_order(webui):
     file = MINIHOST / "modules" / "_processing_loop.py"
-    parts = {name: hook_order(file, name) for name in ("_prepare", "_sample", "_finish_picture", "process_images_inner")}
+    parts = {name: hook_order(file, name) for name in ("_sample", "_finish_picture", "_make_batch", "process_images_inner")}
     theirs = hook_order(webui / "modules" / "processing.py", "process_images_inner")
     wanted = list(ORDER)
+    batch = parts["_sample"] + parts["_make_batch"] + parts["_finish_picture"]      # in the order that _make_batch calls them
     flat = []
     for name in parts["process_images_inner"]:
-        if name == "postprocess_batch":                 # _sample stands before it, _finish_picture after postprocess_batch_list
-            flat += parts["_sample"]
         flat.append(name)
-        if name == "postprocess_batch_list":
-            flat += parts["_finish_picture"]
+        if name == "reload_model_weights":              # _make_batch stands after it
+            flat += batch
     assert [name for name in theirs if name in wanted] == wanted
     assert [name for name in flat if name in wanted] == wanted
 

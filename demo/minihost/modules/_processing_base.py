@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from modules import devices, extra_networks, prompt_parser, rng, scripts, sd_samplers, sd_samplers_common, shared
+from modules import devices, extra_networks, prompt_parser, rng, scripts, sd_models, sd_samplers, sd_samplers_common, shared
 from modules.shared import opts, state
 from PIL import Image
 
@@ -27,6 +27,14 @@ def get_fixed_seed(seed):
 
 def fix_seed(p):
     p.seed, p.subseed = get_fixed_seed(p.seed), get_fixed_seed(p.subseed)
+
+
+def _checkpoint_named(name):
+    """The checkpoint that a request asks for."""
+    info = sd_models.get_closet_checkpoint_match(name)
+    if info is None:
+        raise Exception(f"there is no checkpoint {name!r}")
+    return info
 
 
 def program_version():
@@ -52,9 +60,19 @@ def decode_latent_batch(model, batch, target_device=None, check_for_nans=False):
     return samples
 
 
+def _sees_mask(model):
+    """Whether the UNet of this wrapper (or sampler) has input channels for a mask and the latent under it."""
+    return model.conditioning_key in ("concat", "hybrid")
+
+
+def _no_image_conditioning(latents):
+    """[B, 5, 1, 1]: what models without such channels get."""
+    return latents.new_zeros((len(latents), 5, 1, 1))
+
+
 def txt2img_image_conditioning(sd_model, x, width, height):
-    if sd_model.model.conditioning_key not in {"hybrid", "concat"}:
-        return x.new_zeros(x.shape[0], 5, 1, 1)
+    if not _sees_mask(sd_model.model):
+        return _no_image_conditioning(x)
     grey = sd_samplers_common.images_tensor_to_samples(torch.full((x.shape[0], 3, height, width), 0.5, device=x.device))
     return torch.cat([torch.ones_like(grey[:, :1]), grey], dim=1).to(x)
 
@@ -154,11 +172,10 @@ class StableDiffusionProcessing:
     def __post_init__(self):
         self.comments = {}
         self.styles = self.styles or []
-        self.sampler_noise_scheduler_override = None
-        self.extra_generation_params = self.extra_generation_params or {}
-        self.override_settings = self.override_settings or {}
-        self.script_args = self.script_args or {}
-        self.refiner_checkpoint_info = None
+        for name in ("extra_generation_params", "override_settings", "script_args"):
+            if not getattr(self, name):
+                setattr(self, name, {})
+        self.sampler_noise_scheduler_override = self.refiner_checkpoint_info = None
         if not self.seed_enable_extras:
             self.subseed, self.subseed_strength, self.seed_resize_from_h, self.seed_resize_from_w = -1, 0, 0, 0
         self.cached_uc, self.cached_c = StableDiffusionProcessing.cached_uc, StableDiffusionProcessing.cached_c
@@ -196,23 +213,24 @@ class StableDiffusionProcessing:
         self._setup_scripts_once()
 
     def _setup_scripts_once(self):
-        if self.scripts_value and self.script_args_value and not self.scripts_setup_complete:
+        ready = self.scripts_value and self.script_args_value
+        if ready and not self.scripts_setup_complete:
             self.setup_scripts()
 
     def setup_scripts(self):
         self.scripts_setup_complete = True
-        self.scripts.setup_scrips(self, is_ui=not self.is_api)
+        self.scripts_value.setup_scrips(self, is_ui=not self.is_api)
 
     def comment(self, text):
         self.comments[text] = 1
 
     def txt2img_image_conditioning(self, x, width=None, height=None):
-        self.is_using_inpainting_conditioning = self.sd_model.model.conditioning_key in {"hybrid", "concat"}
-        return txt2img_image_conditioning(self.sd_model, x, width or self.width, height or self.height)
+        self.is_using_inpainting_conditioning = _sees_mask(self.sd_model.model)
+        size = width or self.width, height or self.height
+        return txt2img_image_conditioning(self.sd_model, x, *size)
 
     def inpainting_image_conditioning(self, source_image, latent_image, image_mask=None, round_image_mask=True):
         """[B, 5, h, w]: the mask and the latent of the picture without what is masked. Pictures are -1..1."""
-        self.is_using_inpainting_conditioning = True
         if image_mask is None:
             mask = source_image.new_ones(1, 1, *source_image.shape[-2:])
         elif torch.is_tensor(image_mask):
@@ -222,7 +240,7 @@ class StableDiffusionProcessing:
 
             mask = torch.from_numpy(np.asarray(image_mask.convert("L"), dtype=np.float32) / 255)[None, None]
             mask = mask.round() if round_image_mask else mask
-        mask = mask.to(source_image)
+        mask, self.is_using_inpainting_conditioning = mask.to(source_image), True
         weight = getattr(self, "inpainting_mask_weight", opts.inpainting_mask_weight)
         masked = torch.lerp(source_image, source_image * (1 - mask), weight)
         latent = self.sd_model.get_first_stage_encoding(self.sd_model.encode_first_stage(masked))
@@ -230,10 +248,9 @@ class StableDiffusionProcessing:
         return torch.cat([mask, latent], dim=1).to(shared.device).type(self.sd_model.dtype)
 
     def img2img_image_conditioning(self, source_image, latent_image, image_mask=None, round_image_mask=True):
-        source_image = devices.cond_cast_float(source_image)
-        if self.sampler.conditioning_key in {"hybrid", "concat"}:
-            return self.inpainting_image_conditioning(source_image, latent_image, image_mask, round_image_mask)
-        return latent_image.new_zeros(latent_image.shape[0], 5, 1, 1)
+        if not _sees_mask(self.sampler):
+            return _no_image_conditioning(latent_image)
+        return self.inpainting_image_conditioning(devices.cond_cast_float(source_image), latent_image, image_mask, round_image_mask)
 
     def init(self, all_prompts, all_seeds, all_subseeds):
         pass
@@ -255,8 +272,9 @@ class StableDiffusionProcessing:
         self.all_prompts = self.prompt if isinstance(self.prompt, list) else [self.prompt] * count
         self.all_negative_prompts = self.negative_prompt if isinstance(self.negative_prompt, list) \
             else [self.negative_prompt] * len(self.all_prompts)
-        if len(self.all_prompts) != len(self.all_negative_prompts):
-            raise RuntimeError(f"{len(self.all_prompts)} prompts but {len(self.all_negative_prompts)} negative prompts")
+        counts = len(self.all_prompts), len(self.all_negative_prompts)
+        if counts[0] != counts[1]:
+            raise RuntimeError(f"{counts[0]} prompts but {counts[1]} negative prompts")
         styles = shared.prompt_styles
         self.all_prompts = [styles.apply_styles_to_prompt(text, self.styles) for text in self.all_prompts]
         self.all_negative_prompts = [styles.apply_negative_styles_to_prompt(text, self.styles) for text in self.all_negative_prompts]
@@ -291,7 +309,8 @@ class StableDiffusionProcessing:
         return self.c, self.uc
 
     def parse_extra_network_prompts(self):
-        self.prompts, self.extra_network_data = extra_networks.parse_prompts(self.prompts)
+        texts, networks = extra_networks.parse_prompts(self.prompts)
+        self.prompts, self.extra_network_data = texts, networks
 
     def save_samples(self) -> bool:
         complete = not (state.interrupted or state.skipped)

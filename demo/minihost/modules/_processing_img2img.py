@@ -115,7 +115,7 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
             mask = ImageOps.invert(mask)
             params["Mask mode"] = "Inpaint not masked"
         mask = _blur(_blur(mask, self.mask_blur_x, 1), self.mask_blur_y, 0)
-        if self.mask_blur_x > 0 or self.mask_blur_y > 0:
+        if max(self.mask_blur_x, self.mask_blur_y) > 0:
             params["Mask blur"] = self.mask_blur
         self.overlay_images = []
         if not self.inpaint_full_res:
@@ -136,30 +136,32 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
     def _prepare_image(self, img, mask, region, latent_mask):
         """RGB picture at the size of the generation; appends to `overlay_images`."""
         if opts.save_init_img:
-            self.init_img_hash = hashlib.md5(img.tobytes()).hexdigest()
-            images.save_image(img, path=opts.outdir_init_images, basename=None, forced_filename=self.init_img_hash, save_to_dirs=False,
-                              existing_info=img.info)
-        image = images.flatten(img, opts.img2img_background_color)
-        if region is None and self.resize_mode != 3:
-            image = images.resize_image(self.resize_mode, image, self.width, self.height)
+            name = self.init_img_hash = hashlib.new("md5", img.tobytes(), usedforsecurity=False).hexdigest()
+            images.save_image(img, opts.outdir_init_images, None, forced_filename=name, save_to_dirs=False, existing_info=img.info)
+
+        def fitted(picture, size):
+            return images.resize_image(self.resize_mode, picture, *size)
+
+        image = images.flatten(img, bgcolor=opts.img2img_background_color)
+        if self.resize_mode != 3 and region is None:
+            image = fitted(image, (self.width, self.height))
         if mask is not None:
             if self.mask_for_overlay.size != image.size:
-                self.mask_for_overlay = images.resize_image(self.resize_mode, self.mask_for_overlay, image.width, image.height)
+                self.mask_for_overlay = fitted(self.mask_for_overlay, image.size)
             overlay = Image.new("RGBa", image.size)
             overlay.paste(image.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(self.mask_for_overlay.convert("L")))
             self.overlay_images.append(overlay.convert("RGBA"))
         if region is not None:
             image = images.resize_image(2, image.crop(region), self.width, self.height)
-        if mask is not None and self.inpainting_fill != 1:
-            image = masking.fill(image, latent_mask)
-            if self.inpainting_fill == 0:
-                self.extra_generation_params["Masked content"] = "fill"
-        return image
+        if mask is None or self.inpainting_fill == 1:
+            return image
+        if self.inpainting_fill == 0:
+            self.extra_generation_params.update({"Masked content": "fill"})
+        return masking.fill(image, latent_mask)
 
     def init(self, all_prompts, all_seeds, all_subseeds):
-        self.extra_generation_params["Denoising strength"] = self.denoising_strength
-        self.image_cfg_scale = None
-        self.sampler = sd_samplers.create_sampler(self.sampler_name, self.sd_model)
+        self.extra_generation_params.update({"Denoising strength": self.denoising_strength})
+        self.image_cfg_scale, self.sampler = None, sd_samplers.create_sampler(self.sampler_name, model=self.sd_model)
         mask, region = (None, None) if self.image_mask is None else self._prepare_mask()
         latent_mask = self.latent_mask if self.latent_mask is not None else mask
         prepared = [self._prepare_image(img, mask, region, latent_mask) for img in self.init_images]
@@ -195,16 +197,16 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         if self.inpainting_fill in (2, 3):
             name = "latent noise" if self.inpainting_fill == 2 else "latent nothing"
             self.extra_generation_params["Masked content"] = name
-            self.init_latent = self.init_latent * self.mask
+            under = 0
             if self.inpainting_fill == 2:
-                noise = create_random_tensors((channels, height, width), all_seeds[:len(self.init_latent)])
-                self.init_latent = self.init_latent + noise * self.nmask
+                under = create_random_tensors((channels, height, width), all_seeds[:len(self.init_latent)]) * self.nmask
+            self.init_latent = self.init_latent * self.mask + under
 
     def sample(self, conditioning, unconditional_conditioning, seeds, subseeds, subseed_strength, prompts):
-        x = self.rng.next()
-        if self.initial_noise_multiplier != 1.0:
-            self.extra_generation_params["Noise multiplier"] = self.initial_noise_multiplier
-            x *= self.initial_noise_multiplier
+        x, strength = self.rng.next(), self.initial_noise_multiplier
+        if strength != 1:
+            x = x * strength
+            self.extra_generation_params.update({"Noise multiplier": strength})
         if self.scripts is not None:
             self.scripts.process_before_every_sampling(p=self, x=self.init_latent, noise=x, c=conditioning, uc=unconditional_conditioning)
         samples = self.sampler.sample_img2img(self, self.init_latent, x, conditioning, unconditional_conditioning,

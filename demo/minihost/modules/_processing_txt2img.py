@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from modules import devices, extra_networks, images, processing, prompt_parser, rng, sd_models, sd_samplers, sd_samplers_common, shared
-from modules._processing_base import StableDiffusionProcessing, opt_f
+from modules._processing_base import StableDiffusionProcessing, _checkpoint_named, opt_f
 from modules.shared import opts, state
 from PIL import Image
 
@@ -52,15 +52,16 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         if self.firstphase_width or self.firstphase_height:
             self.hr_upscale_to_x, self.hr_upscale_to_y = self.width, self.height
             self.width, self.height = self.firstphase_width, self.firstphase_height
-        self.cached_hr_uc = StableDiffusionProcessingTxt2Img.cached_hr_uc
-        self.cached_hr_c = StableDiffusionProcessingTxt2Img.cached_hr_c
+        shared_by_all = StableDiffusionProcessingTxt2Img
+        self.cached_hr_c, self.cached_hr_uc = shared_by_all.cached_hr_c, shared_by_all.cached_hr_uc
 
     def calculate_target_resolution(self):
         """Size of the second pass; what of it is cut off when the wanted ratio is another."""
         x, y = self.hr_resize_x, self.hr_resize_y
         if x == 0 and y == 0:
-            self.extra_generation_params["Hires upscale"] = self.hr_scale
-            self.hr_upscale_to_x, self.hr_upscale_to_y = int(self.width * self.hr_scale), int(self.height * self.hr_scale)
+            scale = self.hr_scale
+            self.hr_upscale_to_x, self.hr_upscale_to_y = int(self.width * scale), int(self.height * scale)
+            self.extra_generation_params.update({"Hires upscale": scale})
             return
         self.extra_generation_params["Hires resize"] = f"{x}x{y}"
         by_width = y == 0 or (x != 0 and self.width / self.height < x / y)
@@ -74,27 +75,24 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
             return
         params = self.extra_generation_params
         params["Denoising strength"] = self.denoising_strength
-        if self.hr_checkpoint_name and self.hr_checkpoint_name != "Use same checkpoint":
-            self.hr_checkpoint_info = sd_models.get_closet_checkpoint_match(self.hr_checkpoint_name)
-            if self.hr_checkpoint_info is None:
-                raise Exception(f"Could not find checkpoint with name {self.hr_checkpoint_name}")
-            params["Hires checkpoint"] = self.hr_checkpoint_info.short_title
+        if self.hr_checkpoint_name not in (None, "", "Use same checkpoint"):
+            info = self.hr_checkpoint_info = _checkpoint_named(self.hr_checkpoint_name)
+            params["Hires checkpoint"] = info.short_title
         if self.hr_sampler_name not in (None, self.sampler_name):
             params["Hires sampler"] = self.hr_sampler_name
         self.hr_scheduler = self.hr_scheduler or self.scheduler
         self.latent_scale_mode = shared.latent_upscale_modes.get(self.hr_upscaler or shared.latent_upscale_default_mode)
         self.calculate_target_resolution()
-        if not state.processing_has_refined_job_count:
-            state.job_count = 2 * (self.n_iter if state.job_count == -1 else state.job_count)
-            state.processing_has_refined_job_count = True
+        if state.processing_has_refined_job_count is False:
+            jobs = state.job_count if state.job_count >= 0 else self.n_iter
+            state.job_count, state.processing_has_refined_job_count = 2 * jobs, True
         if self.hr_second_pass_steps:
             params["Hires steps"] = self.hr_second_pass_steps
         if self.hr_upscaler is not None:
             params["Hires upscaler"] = self.hr_upscaler
 
     def sample(self, conditioning, unconditional_conditioning, seeds, subseeds, subseed_strength, prompts):
-        self.sampler = sd_samplers.create_sampler(self.sampler_name, self.sd_model)
-        x = self.rng.next()
+        x, self.sampler = self.rng.next(), sd_samplers.create_sampler(self.sampler_name, model=self.sd_model)
         if self.scripts is not None:
             self.scripts.process_before_every_sampling(p=self, x=x, noise=x, c=conditioning, uc=unconditional_conditioning)
         samples = self.sampler.sample(self, x, conditioning, unconditional_conditioning,
@@ -105,7 +103,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         if self.latent_scale_mode is None:
             decoded = torch.stack(processing.decode_latent_batch(self.sd_model, samples, devices.cpu, check_for_nans=True)).float()
         with sd_models.SkipWritingToConfig():
-            sd_models.reload_model_weights(info=self.hr_checkpoint_info)
+            sd_models.reload_model_weights(None, self.hr_checkpoint_info)
         return self.sample_hr_pass(samples, decoded, seeds, subseeds, subseed_strength, prompts)
 
     def _enlarged(self, samples, decoded):
@@ -132,10 +130,9 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         self.rng = rng.ImageRNG(samples.shape[1:], self.seeds, self.subseeds, self.subseed_strength, self.seed_resize_from_h,
                                 self.seed_resize_from_w)
         noise = self.rng.next()
-        if not self.disable_extra_networks:
-            with devices.autocast():
-                extra_networks.activate(self, self.hr_extra_network_data)
         with devices.autocast():
+            if not self.disable_extra_networks:
+                extra_networks.activate(p=self, extra_network_data=self.hr_extra_network_data)
             self.calculate_hr_conds()
         if self.scripts is not None:
             self.scripts.before_hr(self)
@@ -151,8 +148,8 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         super().close()
         self.hr_c = self.hr_uc = None
         if not opts.persistent_cond_cache:
-            StableDiffusionProcessingTxt2Img.cached_hr_uc = [None, None]
-            StableDiffusionProcessingTxt2Img.cached_hr_c = [None, None]
+            for name in ("cached_hr_c", "cached_hr_uc"):
+                setattr(StableDiffusionProcessingTxt2Img, name, [None, None])
 
     def setup_prompts(self):
         super().setup_prompts()

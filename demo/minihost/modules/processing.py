@@ -19,7 +19,8 @@ from modules._processing_img2img import (  # noqa: F401
     setup_color_correction,
     uncrop,
 )
-from modules._processing_loop import Processed, create_infotext, process_images, process_images_inner  # noqa: F401
+from modules._processing_loop import process_images, process_images_inner  # noqa: F401
+from modules._processing_result import Processed, create_infotext  # noqa: F401
 from modules._processing_txt2img import StableDiffusionProcessingTxt2Img  # noqa: F401
 from modules.rng import slerp  # noqa: F401
 from modules.sd_hijack import model_hijack  # noqa: F401
