@@ -9,9 +9,9 @@ import string
 from modules import errors, shared
 from modules.shared import opts
 
-NOTHING_AND_SKIP_PREVIOUS_TEXT = object()
+NOTHING_AND_SKIP_PREVIOUS_TEXT = type("Nothing", (), {})()       # the value of a pattern that goes away with the text before it
 invalid_filename_chars = "/" if shared.cmd_opts.unix_filenames_sanitization else '#<>:"/\\|?*\n\r\t'
-max_filename_part_length = shared.cmd_opts.filenames_max_length
+max_filename_part_length = int(shared.cmd_opts.filenames_max_length)
 _PATTERN = re.compile(r"([^\[\]]*)\[([^\[\]]+)\]")
 _ARGUMENT = re.compile(r"<([^>]*)>")
 
@@ -43,6 +43,14 @@ def _only_in_jobs(value):
     return lambda self, *args: NOTHING_AND_SKIP_PREVIOUS_TEXT if self.zip or self.p.batch_size * self.p.n_iter == 1 else value(self)
 
 
+def _of_generation(read):
+    return lambda made: made.p and read(made.p)
+
+
+def _checkpoint():
+    return shared.sd_model.sd_checkpoint_info
+
+
 def _hash(text, *args):
     return hashlib.sha256(text.encode()).hexdigest()[:int(args[0]) if args and args[0] else 8]
 
@@ -52,40 +60,42 @@ class FilenameGenerator:
 
     default_time_format = "%Y%m%d%H%M%S"
     replacements = {
-        "basename": lambda self: self.basename or "img",
-        "seed": lambda self: "" if self.seed is None else self.seed,
-        "seed_first": lambda self: self.seed if self.p.batch_size == 1 else self.p.all_seeds[0],
-        "seed_last": lambda self: NOTHING_AND_SKIP_PREVIOUS_TEXT if self.p.batch_size == 1 else self.p.all_seeds[-1],
-        "steps": lambda self: self.p and self.p.steps,
-        "cfg": lambda self: self.p and self.p.cfg_scale,
-        "width": lambda self: self.image.width,
-        "height": lambda self: self.image.height,
-        "styles": lambda self: self.p and sanitize_filename_part(", ".join(s for s in self.p.styles if s != "None") or "None", False),
-        "sampler": lambda self: self.p and sanitize_filename_part(self.p.sampler_name, replace_spaces=False),
-        "sampler_scheduler": lambda self: self.p and get_sampler_scheduler(self.p, True),
-        "scheduler": lambda self: self.p and get_sampler_scheduler(self.p, False),
-        "model_hash": lambda self: getattr(self.p, "sd_model_hash", shared.sd_model.sd_model_hash),
-        "model_name": lambda self: sanitize_filename_part(shared.sd_model.sd_checkpoint_info.name_for_extra, replace_spaces=False),
-        "date": lambda self: datetime.datetime.now().strftime("%Y-%m-%d"),
-        "datetime": lambda self, *args: self.datetime(*args),
-        "job_timestamp": lambda self: getattr(self.p, "job_timestamp", shared.state.job_timestamp),
-        "prompt_hash": lambda self, *args: _hash(self.prompt, *args),
-        "negative_prompt_hash": lambda self, *args: _hash(self.p.negative_prompt, *args),
-        "full_prompt_hash": lambda self, *args: _hash(f"{self.p.prompt} {self.p.negative_prompt}", *args),
-        "prompt": lambda self: sanitize_filename_part(self.prompt),
-        "prompt_no_styles": lambda self: sanitize_filename_part(self.prompt, replace_spaces=False),
-        "prompt_spaces": lambda self: sanitize_filename_part(self.prompt, replace_spaces=False),
-        "prompt_words": lambda self: self.prompt_words(),
-        "batch_number": _only_in_batches(lambda self: self.p.batch_index + 1),
-        "batch_size": lambda self: self.p.batch_size,
-        "generation_number": _only_in_jobs(lambda self: self.p.iteration * self.p.batch_size + self.p.batch_index + 1),
-        "hasprompt": lambda self, *args: self.hasprompt(*args),
-        "clip_skip": lambda self: opts.CLIP_stop_at_last_layers,
-        "denoising": lambda self: (self.p and self.p.denoising_strength) or NOTHING_AND_SKIP_PREVIOUS_TEXT,
-        "user": lambda self: self.p.user,
-        "vae_filename": lambda self: self.get_vae_filename(),
-        "none": lambda self: "",
-        "image_hash": lambda self, *args: self.image_hash(*args),
+        **{name: _of_generation(read) for name, read in {
+            "steps": lambda p: p.steps,
+            "cfg": lambda p: p.cfg_scale,
+            "styles": lambda p: sanitize_filename_part(", ".join(s for s in p.styles if s != "None") or "None", False),
+            "sampler": lambda p: sanitize_filename_part(p.sampler_name, False),
+            "sampler_scheduler": lambda p: get_sampler_scheduler(p, sampler=True),
+            "scheduler": lambda p: get_sampler_scheduler(p, sampler=False),
+            "denoising": lambda p: p.denoising_strength or NOTHING_AND_SKIP_PREVIOUS_TEXT,
+        }.items()},
+        "basename": lambda made: made.basename or "img",
+        "seed": lambda made: "" if made.seed is None else made.seed,
+        "seed_first": lambda made: made.p.all_seeds[0] if made.p.batch_size > 1 else made.seed,
+        "seed_last": lambda made: made.p.all_seeds[-1] if made.p.batch_size > 1 else NOTHING_AND_SKIP_PREVIOUS_TEXT,
+        "width": lambda made: made.image.size[0],
+        "height": lambda made: made.image.size[1],
+        "model_hash": lambda made: getattr(made.p, "sd_model_hash", None) or _checkpoint().shorthash,
+        "model_name": lambda made: sanitize_filename_part(_checkpoint().name_for_extra, False),
+        "date": lambda made: made.datetime("%Y-%m-%d"),
+        "datetime": lambda made, *args: made.datetime(*args),
+        "job_timestamp": lambda made: getattr(made.p or shared.state, "job_timestamp", shared.state.job_timestamp),
+        "prompt_hash": lambda made, *args: _hash(made.prompt, *args),
+        "negative_prompt_hash": lambda made, *args: _hash(made.p.negative_prompt, *args),
+        "full_prompt_hash": lambda made, *args: _hash(f"{made.p.prompt} {made.p.negative_prompt}", *args),
+        "prompt": lambda made: sanitize_filename_part(made.prompt),
+        "prompt_no_styles": lambda made: sanitize_filename_part(made.prompt, False),
+        "prompt_spaces": lambda made: sanitize_filename_part(made.prompt, False),
+        "prompt_words": lambda made, *args: made.prompt_words(),
+        "batch_number": _only_in_batches(lambda made: made.p.batch_index + 1),
+        "batch_size": lambda made: made.p.batch_size,
+        "generation_number": _only_in_jobs(lambda made: made.p.iteration * made.p.batch_size + made.p.batch_index + 1),
+        "hasprompt": lambda made, *args: made.hasprompt(*args),
+        "clip_skip": lambda made: opts.CLIP_stop_at_last_layers,
+        "user": lambda made: made.p.user,
+        "vae_filename": lambda made, *args: made.get_vae_filename(),
+        "none": lambda made: "",
+        "image_hash": lambda made, *args: made.image_hash(*args),
     }
 
     def __init__(self, p, seed, prompt, image, zip=False, basename=""):

@@ -28,13 +28,13 @@ def image_grid(imgs, batch_size=1, rows=None):
     if rows is None:
         rows = opts.n_rows if opts.n_rows > 0 else batch_size if opts.n_rows == 0 else round(math.sqrt(len(imgs)))
     rows = min(rows, len(imgs))
-    params = script_callbacks.ImageGridLoopParams(imgs, math.ceil(len(imgs) / rows), rows)
-    script_callbacks.image_grid_callback(params)
+    layout = script_callbacks.ImageGridLoopParams(imgs, math.ceil(len(imgs) / rows), rows)
+    script_callbacks.image_grid_callback(layout)
     width, height = max(img.width for img in imgs), max(img.height for img in imgs)
-    grid = Image.new("RGB", (params.cols * width, params.rows * height), opts.grid_background_color)
-    for i, img in enumerate(params.imgs):
+    grid = Image.new("RGB", (layout.cols * width, layout.rows * height), opts.grid_background_color)
+    for i, img in enumerate(layout.imgs):
         img = Image.open(img) if isinstance(img, str) else img
-        grid.paste(img, (i % params.cols * width, i // params.cols * height))
+        grid.paste(img, (i % layout.cols * width, i // layout.cols * height))
     return grid
 
 
@@ -65,6 +65,15 @@ def get_next_sequence_number(path, basename):
     return 1 + max((int(part) for part in first if part.isdigit()), default=-1)
 
 
+def _text_chunks(info):
+    """The PNG chunks for the entries of `info` that are text."""
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in info.items():
+        if {type(key), type(value)} <= {str}:
+            chunks.add_text(key, value)
+    return chunks
+
+
 def _exif_comment(text):
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"UNICODE\0" + (text or "").encode("utf-16-be")
@@ -73,21 +82,18 @@ def _exif_comment(text):
 
 def save_image_with_geninfo(image, geninfo, filename, extension=None, existing_pnginfo=None, pnginfo_section_name='parameters'):
     """Save with `geninfo` as PNG text, EXIF comment or GIF comment, by the extension."""
-    extension = (extension or os.path.splitext(filename)[1]).lower()
-    image_format = Image.registered_extensions()[extension]
-    if extension == ".png":
-        pnginfo = PngImagePlugin.PngInfo()
-        for key, value in {**(existing_pnginfo or {}), pnginfo_section_name: geninfo}.items():
-            pnginfo.add_text(key, str(value))
-        image.save(filename, format=image_format, quality=opts.jpeg_quality, pnginfo=pnginfo if opts.enable_pnginfo else None)
-    elif extension in (".jpg", ".jpeg", ".webp"):
-        extra = {"exif": _exif_comment(geninfo)} if opts.enable_pnginfo and geninfo is not None else {}
+    ending = (extension or os.path.splitext(filename)[1]).lower()
+    options = {} if ending == ".gif" else {"quality": opts.jpeg_quality}
+    if ending == ".png" and opts.enable_pnginfo:
+        options["pnginfo"] = _text_chunks({key: str(value) for key, value in {**(existing_pnginfo or {}), pnginfo_section_name: geninfo}.items()})
+    elif ending == ".gif":
+        options["comment"] = geninfo
+    elif ending in (".jpg", ".jpeg", ".webp"):
+        options["lossless"] = opts.webp_lossless
+        if opts.enable_pnginfo and geninfo is not None:
+            options["exif"] = _exif_comment(geninfo)
         image = image.convert("RGB") if image.mode == "RGBA" else image
-        image.save(filename, format=image_format, quality=opts.jpeg_quality, lossless=opts.webp_lossless, **extra)
-    elif extension == ".gif":
-        image.save(filename, format=image_format, comment=geninfo)
-    else:
-        image.save(filename, format=image_format, quality=opts.jpeg_quality)
+    image.save(filename, Image.registered_extensions()[ending], **options)
 
 
 def _target_path(namegen, path, basename, extension, suffix, short):
@@ -112,7 +118,7 @@ def _target_path(namegen, path, basename, extension, suffix, short):
 def save_image(image, path, basename, seed=None, prompt=None, extension='png', info=None, short_filename=False, no_prompt=False, grid=False,
                pnginfo_section_name='parameters', p=None, existing_info=None, forced_filename=None, suffix="", save_to_dirs=None):
     """Save under the settings' patterns; (path, path of the text file or None). Sets `image.already_saved_as`."""
-    namegen = FilenameGenerator(p, seed, prompt, image, basename=basename)
+    namegen = FilenameGenerator(p, seed, prompt, image=image, basename=basename)
     if save_to_dirs is None:
         save_to_dirs = opts.grid_save_to_dirs if grid else opts.save_to_dirs and not no_prompt
     if save_to_dirs:
@@ -126,22 +132,22 @@ def save_image(image, path, basename, seed=None, prompt=None, extension='png', i
     pnginfo = dict(existing_info or {})
     if info is not None:
         pnginfo[pnginfo_section_name] = info
-    params = script_callbacks.ImageSaveParams(image, p, full, pnginfo)
-    script_callbacks.before_image_saved_callback(params)
-    info = params.pnginfo.get(pnginfo_section_name)
-    stem, suffix = os.path.splitext(params.filename)
+    saved = script_callbacks.ImageSaveParams(image, p, full, pnginfo)
+    script_callbacks.before_image_saved_callback(saved)
+    info = saved.pnginfo.get(pnginfo_section_name)
+    stem, suffix = os.path.splitext(saved.filename)
     stem = stem[:os.statvfs(path).f_namemax - max(4, len(suffix))]
-    params.filename = stem + suffix
-    save_image_with_geninfo(params.image, info, f"{stem}.tmp", suffix, params.pnginfo, pnginfo_section_name)
-    os.replace(f"{stem}.tmp", params.filename)
-    params.image.already_saved_as = params.filename
+    saved.filename = stem + suffix
+    save_image_with_geninfo(saved.image, info, f"{stem}.tmp", suffix, saved.pnginfo, pnginfo_section_name)
+    os.replace(f"{stem}.tmp", saved.filename)
+    saved.image.already_saved_as = saved.filename
     text_file = None
     if opts.save_txt and info is not None:
         text_file = f"{stem}.txt"
         with open(text_file, "w", encoding="utf8") as file:
             file.write(f"{info}\n")
-    script_callbacks.image_saved_callback(params)
-    return params.filename, text_file
+    script_callbacks.image_saved_callback(saved)
+    return saved.filename, text_file
 
 
 def read_info_from_image(image: Image.Image) -> tuple[str | None, dict]:

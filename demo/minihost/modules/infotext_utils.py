@@ -4,9 +4,9 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
 import sys
+from pathlib import Path
 
 import gradio as gr
 from modules import errors, images, script_callbacks, shared
@@ -32,10 +32,9 @@ _DEFAULTS = {
 class ParamBinding:
     def __init__(self, paste_button, tabname, source_text_component=None, source_image_component=None, source_tabname=None,
                  override_settings_component=None, paste_field_names=None):
-        self.paste_button, self.tabname = paste_button, tabname
+        self.paste_button, self.tabname, self.paste_field_names = paste_button, tabname, list(paste_field_names or ())
         self.source_text_component, self.source_image_component = source_text_component, source_image_component
         self.source_tabname, self.override_settings_component = source_tabname, override_settings_component
-        self.paste_field_names = paste_field_names or []
 
 
 class PasteField(tuple):
@@ -44,8 +43,7 @@ class PasteField(tuple):
 
     def __init__(self, component, target, *, api=None):
         self.component, self.api = component, api
-        self.label = target if isinstance(target, str) else None
-        self.function = target if callable(target) else None
+        self.label, self.function = (None, target) if callable(target) else (target, None)
 
 
 paste_fields: dict[str, dict] = {}
@@ -83,7 +81,7 @@ def image_from_url_text(filedata):
 
 def add_paste_fields(tabname, init_img, fields, override_settings_component=None):
     fields = [field if isinstance(field, PasteField) else PasteField(*field) for field in fields or []] or None
-    paste_fields[tabname] = {"init_img": init_img, "fields": fields, "override_settings_component": override_settings_component}
+    paste_fields[tabname] = dict(init_img=init_img, fields=fields, override_settings_component=override_settings_component)
 
 
 def create_buttons(tabs_list):
@@ -103,8 +101,9 @@ def send_image_and_dimensions(x):
 
 def connect_paste_params_buttons():
     """Wire all registered buttons: the picture, the text under it, and what one tab hands to another."""
-    for binding in registered_param_bindings:
-        target, fields = paste_fields[binding.tabname]["init_img"], paste_fields[binding.tabname]["fields"] or []
+    for binding in list(registered_param_bindings):
+        receiver = paste_fields[binding.tabname]
+        target, fields = receiver["init_img"], receiver["fields"] or []
         sizes = [field for field, name in fields if name in ("Size-1", "Size-2")]
         if binding.source_image_component and target:
             gallery = isinstance(binding.source_image_component, gr.Gallery)
@@ -187,12 +186,10 @@ def _pasted(output, key, params):
 
 def connect_paste(button, paste_fields, input_comp, override_settings_component, tabname):
     def paste(prompt):
-        path = os.path.join(data_path, "params.txt")
-        if not prompt and os.path.exists(path):
-            with open(path, encoding="utf8") as file:
-                prompt = file.read()
-        params = parse_generation_parameters(prompt)
-        script_callbacks.infotext_pasted_callback(prompt, params)
-        return [_pasted(output, key, params) for output, key in paste_fields]
+        last = Path(data_path, "params.txt")
+        text = prompt or (last.read_text(encoding="utf8") if last.exists() else prompt)
+        values = parse_generation_parameters(text)
+        script_callbacks.infotext_pasted_callback(text, values)
+        return [_pasted(output, key, values) for output, key in paste_fields]
 
     button.click(paste, inputs=[input_comp], outputs=[output for output, _ in paste_fields], show_progress=False)

@@ -1,6 +1,6 @@
 """Events that extensions subscribe to with `on_...`; an exception in a subscriber is reported and the rest goes on.
 
-The public functions of one event (`on_x`, `x_callback`) are alike, so each is one line over `_call`, `_collect` or `add_callback`.
+The public functions of one event (`on_x`, `x_callback`) are alike, so each is one line over `_call` or `_subscribe`.
 """
 from __future__ import annotations
 
@@ -55,14 +55,22 @@ class ScriptCallback:
 
 _EVENTS = """app_started model_loaded ui_tabs ui_settings before_image_saved image_saved extra_noise cfg_denoiser cfg_denoised
 cfg_after_cfg before_component after_component image_grid infotext_pasted script_unloaded before_ui on_reload list_unets"""
+_LAST_FIRST = {"script_unloaded", "before_ui"}          # the newest subscriber is called first
 callback_map = {f"callbacks_{event}": [] for event in _EVENTS.split()}
 
 
+def _caller():
+    """The file that called into this one."""
+    return next((frame.filename for frame in inspect.stack() if frame.filename != __file__), "unknown file")
+
+
 def add_callback(callbacks, fun, *, name=None, category='unknown', filename=None):
-    if filename is None:
-        filename = next((frame.filename for frame in inspect.stack() if frame.filename != __file__), "unknown file")
-    label = "/".join(part for part in (os.path.basename(filename), category, name) if part)
-    callbacks.append(ScriptCallback(filename, fun, label))
+    script = filename or _caller()
+    callbacks.append(ScriptCallback(script, fun, "/".join(filter(None, (os.path.basename(script), category, name)))))
+
+
+def _subscribe(event, callback, name):
+    add_callback(callback_map[f"callbacks_{event}"], callback, name=name, category=event)
 
 
 def ordered_callbacks(category, unordered_callbacks=None, *, enable_user_sort=True):
@@ -75,12 +83,13 @@ def clear_callbacks():
 
 
 def _call(category, *args, **kwargs):
-    results = []
-    for c in ordered_callbacks(category):
+    """What all subscribers of the event return; one that raises has no entry."""
+    subscribers, results = ordered_callbacks(category), []
+    for subscriber in subscribers[::-1] if category in _LAST_FIRST else subscribers:
         try:
-            results.append(c.callback(*args, **kwargs))
+            results.append(subscriber.callback(*args, **kwargs))
         except Exception:
-            errors.report(f"callback {category} of {c.script} failed", exc_info=True)
+            errors.report(f"callback {category} of {subscriber.script} failed", exc_info=True)
     return results
 
 
@@ -145,19 +154,11 @@ def infotext_pasted_callback(infotext: str, params: dict[str, Any]):
 
 
 def script_unloaded_callback():
-    for c in reversed(ordered_callbacks("script_unloaded")):
-        try:
-            c.callback()
-        except Exception:
-            errors.report(f"callback script_unloaded of {c.script} failed", exc_info=True)
+    _call("script_unloaded")
 
 
 def before_ui_callback():
-    for c in reversed(ordered_callbacks("before_ui")):
-        try:
-            c.callback()
-        except Exception:
-            errors.report(f"callback before_ui of {c.script} failed", exc_info=True)
+    _call("before_ui")
 
 
 def list_unets_callback():
@@ -168,86 +169,85 @@ def list_unets_callback():
 
 def _remove(unwanted):
     for callbacks in callback_map.values():
-        callbacks[:] = [c for c in callbacks if not unwanted(c)]
+        callbacks[:] = [subscriber for subscriber in callbacks if not unwanted(subscriber)]
 
 
 def remove_current_script_callbacks():
-    filename = next((frame.filename for frame in inspect.stack() if frame.filename != __file__), "unknown file")
-    if filename != "unknown file":
-        _remove(lambda c: c.script == filename)
+    script = _caller()
+    _remove(lambda subscriber: subscriber.script == script)
 
 
 def remove_callbacks_for_function(callback_func):
-    _remove(lambda c: c.callback == callback_func)
+    _remove(lambda subscriber: subscriber.callback == callback_func)
 
 
 def on_app_started(callback, *, name=None):
-    add_callback(callback_map["callbacks_app_started"], callback, name=name, category="app_started")
+    _subscribe("app_started", callback, name)
 
 
 def on_before_reload(callback, *, name=None):
-    add_callback(callback_map["callbacks_on_reload"], callback, name=name, category="on_reload")
+    _subscribe("on_reload", callback, name)
 
 
 def on_model_loaded(callback, *, name=None):
-    add_callback(callback_map["callbacks_model_loaded"], callback, name=name, category="model_loaded")
+    _subscribe("model_loaded", callback, name)
 
 
 def on_ui_tabs(callback, *, name=None):
-    add_callback(callback_map["callbacks_ui_tabs"], callback, name=name, category="ui_tabs")
+    _subscribe("ui_tabs", callback, name)
 
 
 def on_ui_settings(callback, *, name=None):
-    add_callback(callback_map["callbacks_ui_settings"], callback, name=name, category="ui_settings")
+    _subscribe("ui_settings", callback, name)
 
 
 def on_before_image_saved(callback, *, name=None):
-    add_callback(callback_map["callbacks_before_image_saved"], callback, name=name, category="before_image_saved")
+    _subscribe("before_image_saved", callback, name)
 
 
 def on_image_saved(callback, *, name=None):
-    add_callback(callback_map["callbacks_image_saved"], callback, name=name, category="image_saved")
+    _subscribe("image_saved", callback, name)
 
 
 def on_extra_noise(callback, *, name=None):
-    add_callback(callback_map["callbacks_extra_noise"], callback, name=name, category="extra_noise")
+    _subscribe("extra_noise", callback, name)
 
 
 def on_cfg_denoiser(callback, *, name=None):
-    add_callback(callback_map["callbacks_cfg_denoiser"], callback, name=name, category="cfg_denoiser")
+    _subscribe("cfg_denoiser", callback, name)
 
 
 def on_cfg_denoised(callback, *, name=None):
-    add_callback(callback_map["callbacks_cfg_denoised"], callback, name=name, category="cfg_denoised")
+    _subscribe("cfg_denoised", callback, name)
 
 
 def on_cfg_after_cfg(callback, *, name=None):
-    add_callback(callback_map["callbacks_cfg_after_cfg"], callback, name=name, category="cfg_after_cfg")
+    _subscribe("cfg_after_cfg", callback, name)
 
 
 def on_before_component(callback, *, name=None):
-    add_callback(callback_map["callbacks_before_component"], callback, name=name, category="before_component")
+    _subscribe("before_component", callback, name)
 
 
 def on_after_component(callback, *, name=None):
-    add_callback(callback_map["callbacks_after_component"], callback, name=name, category="after_component")
+    _subscribe("after_component", callback, name)
 
 
 def on_image_grid(callback, *, name=None):
-    add_callback(callback_map["callbacks_image_grid"], callback, name=name, category="image_grid")
+    _subscribe("image_grid", callback, name)
 
 
 def on_infotext_pasted(callback, *, name=None):
-    add_callback(callback_map["callbacks_infotext_pasted"], callback, name=name, category="infotext_pasted")
+    _subscribe("infotext_pasted", callback, name)
 
 
 def on_script_unloaded(callback, *, name=None):
-    add_callback(callback_map["callbacks_script_unloaded"], callback, name=name, category="script_unloaded")
+    _subscribe("script_unloaded", callback, name)
 
 
 def on_before_ui(callback, *, name=None):
-    add_callback(callback_map["callbacks_before_ui"], callback, name=name, category="before_ui")
+    _subscribe("before_ui", callback, name)
 
 
 def on_list_unets(callback, *, name=None):
-    add_callback(callback_map["callbacks_list_unets"], callback, name=name, category="list_unets")
+    _subscribe("list_unets", callback, name)

@@ -1,5 +1,4 @@
 """Checkpoints: list, choose, load; a checkpoint of the same layout is loaded into the model object that is there."""
-import collections
 import os
 import re
 import threading
@@ -11,11 +10,13 @@ import yaml
 from modules import devices, errors, hashes, modelloader, paths, script_callbacks, shared
 
 model_dir = "Stable-diffusion"
-model_path = os.path.abspath(os.path.join(paths.models_path, model_dir))
+model_path = str(Path(paths.models_path, model_dir).absolute())
 checkpoints_list = {}
 checkpoint_aliases = {}
 checkpoint_alisases = checkpoint_aliases
-checkpoints_loaded = collections.OrderedDict()
+
+
+_NO_FOLDERS = str.maketrans("/\\", "__")
 
 
 class CheckpointInfo:
@@ -26,10 +27,10 @@ class CheckpointInfo:
         self.name = os.path.relpath(filename, folder) if inside else os.path.basename(filename)
         self.is_safetensors = filename.lower().endswith(".safetensors")
         self.metadata = read_metadata_from_safetensors(filename) if self.is_safetensors else {}
-        self.name_for_extra = os.path.splitext(os.path.basename(filename))[0]
-        self.model_name = os.path.splitext(re.sub(r"[/\\]", "_", self.name))[0]
+        self.name_for_extra, self.model_name = Path(filename).stem, os.path.splitext(self.name.translate(_NO_FOLDERS))[0]
         self.hash = model_hash(filename)
-        self.sha256 = hashes.sha256_from_cache(filename, f"checkpoint/{self.name}")
+        self._title_in_cache = f"checkpoint/{self.name}"
+        self.sha256 = hashes.sha256_from_cache(filename, self._title_in_cache)
         self.shorthash = None
         self._titles()
 
@@ -47,7 +48,7 @@ class CheckpointInfo:
 
     def calculate_shorthash(self):
         """The short hash; the title, which holds it, may change."""
-        self.sha256 = hashes.sha256(self.filename, f"checkpoint/{self.name}")
+        self.sha256 = hashes.sha256(self.filename, title=self._title_in_cache)
         if self.sha256 is not None and self.shorthash != self.sha256[:10]:
             old = list(checkpoints_list.items())
             self._titles()
@@ -125,11 +126,12 @@ class SkipWritingToConfig:
     previous = None
 
     def __enter__(self):
-        self.previous, SkipWritingToConfig.skip = SkipWritingToConfig.skip, True
+        cls = type(self)
+        self.previous, cls.skip = cls.skip, True
         return self
 
     def __exit__(self, exc_type, exc_value, exc_traceback):
-        SkipWritingToConfig.skip = self.previous
+        type(self).skip = self.previous
 
 
 def _layout(state_dict, info):
@@ -142,13 +144,14 @@ def _layout(state_dict, info):
 
 def apply_alpha_schedule_override(sd_model, p=None):
     """Put the model's own alphas_cumprod back."""
-    if hasattr(sd_model, "alphas_cumprod_original"):
-        sd_model.alphas_cumprod = sd_model.alphas_cumprod_original.to(shared.device)
+    original = getattr(sd_model, "alphas_cumprod_original", None)
+    if original is not None:
+        sd_model.alphas_cumprod = original.to(shared.device)
 
 
 def apply_token_merging(sd_model, token_merging_ratio):
     """Only remembered: minihost has no ToMe."""
-    sd_model.applied_token_merged_ratio = token_merging_ratio
+    sd_model.applied_token_merged_ratio = float(token_merging_ratio)
 
 
 class SdModelData:
@@ -169,6 +172,7 @@ class SdModelData:
 
     def set_sd_model(self, v, already_loaded=False):
         self.sd_model = v
+        self.was_loaded_at_least_once |= v is not None
         self.loaded_sd_models[:] = [] if v is None else [v]
 
 
@@ -180,14 +184,13 @@ def load_model_weights(model, checkpoint_info: CheckpointInfo, state_dict, timer
 
     checkpoint_info.calculate_shorthash()
     if not SkipWritingToConfig.skip:
-        shared.opts.data["sd_model_checkpoint"] = checkpoint_info.title
-        shared.opts.data["sd_checkpoint_hash"] = checkpoint_info.sha256
+        shared.opts.data.update(sd_model_checkpoint=checkpoint_info.title, sd_checkpoint_hash=checkpoint_info.sha256)
     for network in extra_networks.extra_network_registry.values():
         getattr(network, "forget", lambda: None)()
     model.is_sdxl = any(key.startswith("conditioner.") for key in state_dict)
     model.is_sd2 = any(key.startswith("cond_stage_model.model.") for key in state_dict)
     model.is_sd1 = not (model.is_sdxl or model.is_sd2)
-    model.load_state_dict(state_dict, strict=False)
+    model.load_state_dict(state_dict, False)         # not strict: other programs leave out or add buffers
     model.alphas_cumprod_original = model.alphas_cumprod.clone()
     model.sd_model_hash, model.sd_model_checkpoint, model.sd_checkpoint_info = \
         checkpoint_info.shorthash, checkpoint_info.filename, checkpoint_info
@@ -209,7 +212,11 @@ def load_model(checkpoint_info=None, already_loaded_state_dict=None):
     sd_hijack.model_hijack.circular_enabled = False
     sd_hijack.model_hijack.hijack(model)
     model_data.set_sd_model(model)
-    model_data.was_loaded_at_least_once = True
+    return _announce(model)
+
+
+def _announce(model):
+    """Tell the extensions, and encode the empty prompt with the text encoder as they leave it."""
     script_callbacks.model_loaded_callback(model)
     with torch.no_grad():
         model.cond_stage_model_empty_prompt = model.get_learned_conditioning([""])
@@ -226,15 +233,12 @@ def reload_model_weights(sd_model=None, info=None, forced_reload=False):
     if sd_model is None or _layout(state_dict, info) != sd_model.used_config:
         return load_model(info, already_loaded_state_dict=state_dict)
     load_model_weights(sd_model, info, state_dict, None)
-    sd_model.to(devices.device)
-    script_callbacks.model_loaded_callback(sd_model)
-    with torch.no_grad():
-        sd_model.cond_stage_model_empty_prompt = sd_model.get_learned_conditioning([""])
-    return sd_model
+    return _announce(sd_model.to(devices.device))
 
 
 def unload_model_weights(sd_model=None, info=None):
-    send_model_to_cpu(sd_model or shared.sd_model)
+    wanted = shared.sd_model if sd_model is None else sd_model
+    send_model_to_cpu(wanted)
 
 
 def send_model_to_cpu(m):

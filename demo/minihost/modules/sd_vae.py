@@ -1,16 +1,15 @@
 """VAE files: one beside the checkpoint, or the one chosen in the settings; the checkpoint's own is kept and put back."""
-import collections
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from modules import devices, hashes, paths, script_callbacks, sd_models, shared
 
-vae_path = os.path.abspath(os.path.join(paths.models_path, "VAE"))
+vae_path = str(Path(paths.models_path, "VAE").absolute())
 vae_dict = {}
 base_vae = None
 loaded_vae_file = None
 checkpoint_info = None
-checkpoints_loaded = collections.OrderedDict()
 unspecified = object()
 
 
@@ -52,8 +51,9 @@ def is_automatic():
 
 
 def resolve_vae(checkpoint_file) -> VaeResolution:
-    if shared.cmd_opts.vae_path is not None:
-        return VaeResolution(shared.cmd_opts.vae_path, "from --vae-path")
+    flag = shared.cmd_opts.vae_path
+    if flag:
+        return VaeResolution(flag, "from --vae-path")
     if is_automatic():
         return VaeResolution(find_vae_near_checkpoint(checkpoint_file), "beside the checkpoint")
     return VaeResolution(vae_dict.get(shared.opts.sd_vae), "from the settings")
@@ -61,9 +61,10 @@ def resolve_vae(checkpoint_file) -> VaeResolution:
 
 def store_base_vae(model):
     global base_vae, checkpoint_info
-    if checkpoint_info != model.sd_checkpoint_info:
-        base_vae = {key: value.clone() for key, value in model.first_stage_model.state_dict().items()}
-        checkpoint_info = model.sd_checkpoint_info
+    current = model.sd_checkpoint_info
+    if current != checkpoint_info:
+        tensors = model.first_stage_model.state_dict()
+        base_vae, checkpoint_info = {key: value.clone() for key, value in tensors.items()}, current
 
 
 def delete_base_vae():
@@ -73,7 +74,8 @@ def delete_base_vae():
 
 def restore_base_vae(model):
     global loaded_vae_file
-    if base_vae is not None and checkpoint_info == model.sd_checkpoint_info:
+    is_own = model.sd_checkpoint_info == checkpoint_info
+    if is_own and base_vae is not None:
         _load_vae_dict(model, base_vae)
         loaded_vae_file = None
     delete_base_vae()
@@ -96,8 +98,9 @@ def load_vae(model, vae_file=None, vae_source="from unknown source"):
 
 
 def _load_vae_dict(model, vae_dict_1):
-    model.first_stage_model.load_state_dict(vae_dict_1)
-    model.first_stage_model.to(devices.dtype_vae)
+    vae = model.first_stage_model
+    vae.load_state_dict(vae_dict_1)
+    vae.to(dtype=devices.dtype_vae)
 
 
 def clear_loaded_vae():
@@ -106,11 +109,11 @@ def clear_loaded_vae():
 
 
 def reload_vae_weights(sd_model=None, vae_file=unspecified):
-    sd_model = sd_model or shared.sd_model
+    model = sd_model or shared.sd_model
     if vae_file is unspecified:
-        vae_file, _ = resolve_vae(sd_model.sd_checkpoint_info.filename).tuple()
+        vae_file = resolve_vae(model.sd_checkpoint_info.filename).vae
     if vae_file == loaded_vae_file:
         return None
-    load_vae(sd_model, vae_file)
-    script_callbacks.model_loaded_callback(sd_model)
-    return sd_model
+    load_vae(model, vae_file)
+    script_callbacks.model_loaded_callback(model)
+    return model

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import gradio.components
 from modules import shared
-from PIL import PngImagePlugin
 
 
 def register_tmp_file(gradio, filename):
     """Allow the page to fetch this file."""
     if hasattr(gradio, "temp_file_sets"):
-        gradio.temp_file_sets[0] = gradio.temp_file_sets[0] | {os.path.abspath(filename)}
+        gradio.temp_file_sets[0] = {*gradio.temp_file_sets[0], os.path.abspath(filename)}
 
 
 def check_tmp_file(gradio, filename):
@@ -31,10 +30,9 @@ def save_pil_to_file(self, pil_image, dir=None, format="png"):
         dir = shared.opts.temp_dir
     else:
         os.makedirs(dir, exist_ok=True)
-    text = PngImagePlugin.PngInfo()
-    for key, value in pil_image.info.items():
-        if isinstance(key, str) and isinstance(value, str):
-            text.add_text(key, value)
+    from modules import images
+
+    text = images._text_chunks(pil_image.info)
     with tempfile.NamedTemporaryFile(delete=False, suffix=".png", dir=dir) as file:
         pil_image.save(file, format="PNG", pnginfo=text)
     return file.name

@@ -31,7 +31,6 @@ from modules.api import models
 from modules.processing import StableDiffusionProcessingImg2Img, StableDiffusionProcessingTxt2Img, process_images
 from modules.sd_models_config import find_checkpoint_config_near_filename
 from modules.shared import opts
-from PIL import PngImagePlugin
 
 
 def script_name_to_index(name, scripts):
@@ -43,16 +42,16 @@ def script_name_to_index(name, scripts):
 
 def validate_sampler_name(name):
     if name not in sd_samplers.all_samplers_map:
-        raise HTTPException(status_code=400, detail="Sampler not found")
+        raise HTTPException(400, "Sampler not found")
     return name
 
 
 def decode_base64_to_image(encoding):
     """base64 or a data: URI; addresses are refused (minihost fetches nothing)."""
     if encoding.startswith(("http://", "https://")):
-        raise HTTPException(status_code=500, detail="Requests not allowed")
+        raise HTTPException(500, "Requests not allowed")
     if encoding.startswith("data:image/"):
-        encoding = encoding.split(";")[1].split(",")[1]
+        _, _, encoding = encoding.partition(",")
     try:
         return images.read(io.BytesIO(base64.b64decode(encoding)))
     except Exception as error:
@@ -65,16 +64,12 @@ def encode_pil_to_base64(image):
         return image
     buffer, kind = io.BytesIO(), opts.samples_format.lower()
     if kind == "png":
-        text = PngImagePlugin.PngInfo()
-        for key, value in image.info.items():
-            if isinstance(key, str) and isinstance(value, str):
-                text.add_text(key, value)
-        image.save(buffer, format="PNG", pnginfo=text)
+        image.save(buffer, format="PNG", pnginfo=images._text_chunks(image.info))
     elif kind in ("jpg", "jpeg", "webp"):
         image.convert("RGB").save(buffer, format="WEBP" if kind == "webp" else "JPEG", quality=opts.jpeg_quality,
                                   exif=images._exif_comment(image.info.get("parameters")))
     else:
-        raise HTTPException(status_code=500, detail="Invalid image format")
+        raise HTTPException(500, "Invalid image format")
     return base64.b64encode(buffer.getvalue())
 
 
@@ -132,13 +127,13 @@ class Api:
     def add_api_route(self, path: str, endpoint, **kwargs):
         if shared.cmd_opts.api_auth:
             kwargs["dependencies"] = [Depends(self.auth)]
-        return self.app.add_api_route(path, endpoint, **kwargs)
+        self.app.add_api_route(path, endpoint=endpoint, **kwargs)
 
     def auth(self, credentials: HTTPBasicCredentials = Depends(HTTPBasic())):      # noqa: B008
         known = self.credentials.get(credentials.username)
         if known is not None and compare_digest(credentials.password, known):
             return True
-        raise HTTPException(status_code=401, detail="Incorrect username or password", headers={"WWW-Authenticate": "Basic"})
+        raise HTTPException(401, "Incorrect username or password", {"WWW-Authenticate": "Basic"})
 
     def get_selectable_script(self, script_name, script_runner):
         if not script_name:
@@ -179,23 +174,22 @@ class Api:
         for name, wanted in (request.alwayson_scripts or {}).items():
             script = self.get_script(name, script_runner)
             if not script.alwayson:
-                raise HTTPException(status_code=422, detail="Cannot have a selectable script in the always on scripts params")
-            if "args" in wanted:
-                count = min(script.args_to - script.args_from, len(wanted["args"]))
-                for i in range(count):
-                    args[script.args_from + i] = wanted["args"][i]
+                raise HTTPException(422, "Cannot have a selectable script in the always on scripts params")
+            given = list(wanted.get("args", ()))[:script.args_to - script.args_from]
+            args[script.args_from:script.args_from + len(given)] = given
         return args
 
     def apply_infotext(self, request, tabname, *, script_runner=None, mentioned_script_args=None):
         """Fields that the request leaves open are taken from its `infotext`, and so are scripts' arguments."""
         if not request.infotext:
             return {}
-        params = infotext_utils.parse_generation_parameters(request.infotext)
+        params = infotext_utils.parse_generation_parameters(x=request.infotext)
         given = request.dict(exclude_unset=True)
         index_of = {} if script_runner is None else {component: i for i, component in enumerate(script_runner.inputs)}
         for field in (infotext_utils.paste_fields.get(tabname) or {}).get("fields") or []:
-            value = field.function(params) if field.function else params.get(field.label)
-            value = value.get("value") if isinstance(value, dict) and value.get("__type__") == "generic_update" else value
+            value = (field.function or (lambda values, label=field.label: values.get(label)))(params)
+            if isinstance(value, dict) and value.get("__type__") == "generic_update":
+                value = value.get("value")
             if value is None:
                 continue
             kind = request.__fields__[field.api].type_ if field.api in request.__fields__ else type(field.component.value)
@@ -251,7 +245,7 @@ class Api:
 
     def img2imgapi(self, img2imgreq: models.StableDiffusionImg2ImgProcessingAPI):
         if img2imgreq.init_images is None:
-            raise HTTPException(status_code=404, detail="Init image not found")
+            raise HTTPException(404, "Init image not found")
         mask = decode_base64_to_image(img2imgreq.mask) if img2imgreq.mask else img2imgreq.mask
         processed, pictures = self._generate(img2imgreq, "img2img", StableDiffusionProcessingImg2Img, scripts.scripts_img2img,
                                              self.default_script_arg_img2img, mask=mask)
