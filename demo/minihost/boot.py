@@ -37,6 +37,6 @@ def prepare(flags: list[str]) -> None:
     if "modules" in sys.modules:
         raise RuntimeError("A WebUI host is loaded in this process already; minihost needs a process of its own.")
     os.environ["COMMANDLINE_ARGS"] = shlex.join(flags)
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "false")
     sys.path.insert(0, str(ROOT))
     register_k_diffusion()

@@ -8,7 +8,7 @@ function gradioApp() {
 }
 
 function get_uiCurrentTab() {
-    return gradioApp().querySelector("#tabs > .tab-nav > button.selected");
+    return gradioApp().querySelector("#tabs > .tab-nav")?.querySelector(":scope > .selected") ?? null;
 }
 
 function get_uiCurrentTabContent() {

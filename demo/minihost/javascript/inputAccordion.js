@@ -2,7 +2,7 @@
 
 function inputAccordionChecked(id, checked) {
     const accordion = gradioApp().getElementById(id);
-    accordion.visibleCheckbox.checked = checked;
+    Object.assign(accordion.visibleCheckbox, { checked });
     accordion.onVisibleCheckboxChange();
 }
 
@@ -36,9 +36,10 @@ function setupAccordion(accordion) {
     });
     box.addEventListener("input", accordion.onVisibleCheckboxChange);
     new MutationObserver(() => {
-        accordion.classList.toggle("input-accordion-open", isOpen());
+        const open = isOpen();
+        accordion.classList.toggle("input-accordion-open", open);
         if (linked) {
-            box.checked = isOpen();
+            box.checked = open;
             accordion.onVisibleCheckboxChange();
         }
     }).observe(header, { attributes: true, attributeFilter: ["class"] });

@@ -92,8 +92,8 @@ onAfterUiUpdate(() => {
     const first = onAfterUiUpdate.seen === undefined;
     onAfterUiUpdate.seen = area.value;
     opts = JSON.parse(area.value);
-    executeCallbacks(first ? optionsAvailableCallbacks : []);
-    executeCallbacks(optionsChangedCallbacks);
+    const queues = first ? [optionsAvailableCallbacks, optionsChangedCallbacks] : [optionsChangedCallbacks];
+    queues.forEach((queue) => executeCallbacks(queue));
 });
 
 // Texts of the page in the chosen language: localizations/*.json of extensions.

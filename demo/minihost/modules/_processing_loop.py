@@ -55,11 +55,11 @@ def _settings_of(p):
                 (sd_vae.reload_vae_weights if key == "sd_vae" else sd_models.reload_model_weights)()
         yield
     finally:
-        if p.override_settings_restore_afterwards:
-            for key, value in before.items():
-                setattr(opts, key, value)
-            if "sd_vae" in before:
-                sd_vae.reload_vae_weights()
+        put_back = before if p.override_settings_restore_afterwards else {}
+        for key, value in put_back.items():
+            setattr(opts, key, value)
+        if "sd_vae" in put_back:
+            sd_vae.reload_vae_weights()
 
 
 def process_images(p: StableDiffusionProcessing) -> Processed:     # noqa: F821
@@ -226,7 +226,7 @@ def process_images_inner(p: StableDiffusionProcessing) -> Processed:       # noq
     _prepare(p)
     _hooks(p).process(p)
     output, infotexts = [], []
-    with torch.no_grad(), p.sd_model.ema_scope():
+    with p.sd_model.ema_scope(), torch.no_grad():
         with devices.autocast():
             p.init(all_prompts=p.all_prompts, all_seeds=p.all_seeds, all_subseeds=p.all_subseeds)
             sd_unet.apply_unet()

@@ -89,7 +89,7 @@ def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iter
         index = iteration * p.batch_size + position_in_batch if index is None else index
         negatives = p.all_negative_prompts if all_negative_prompts is None else all_negative_prompts
         prompt_text, negative_prompt, seed, subseed = (values[index] for values in (all_prompts, negatives, all_seeds, all_subseeds))
-    clip_skip = getattr(p, "clip_skip", opts.CLIP_stop_at_last_layers)
+    clip_skip = int(getattr(p, "clip_skip", opts.CLIP_stop_at_last_layers))
     own = {**_model_fields(p), **_noise_fields(p, subseed), "Steps": p.steps, "Sampler": p.sampler_name, "Schedule type": p.scheduler,
            "CFG scale": p.cfg_scale, "Seed": seed, "Size": f"{p.width}x{p.height}", "Clip skip": _if(clip_skip > 1, clip_skip),
            "Face restoration": _if(p.restore_faces, opts.face_restoration_model), "Tiling": _if(p.tiling, "True"),

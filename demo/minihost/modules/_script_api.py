@@ -139,7 +139,7 @@ class Script:
     def elem_id(self, item_id):
         """script_[tab_]title_item; the tab only where the script is shown alike in both."""
         tab = ("img2img_" if self.is_img2img else "txt2img_") if self.show(True) == self.show(False) else ""
-        title = re.sub(r"[^a-z_0-9]", "", re.sub(r"\s", "_", self.title().lower()))
+        title = "".join(re.findall(r"[a-z_0-9]", "_".join(re.split(r"\s", self.title().lower()))))
         return f"script_{tab}{title}_{item_id}"
 
 

@@ -180,19 +180,19 @@ def run_pnginfo(image):
     """(HTML of everything that the file says, infotext, "")."""
     if image is None:
         return "", "", ""
-    geninfo, items = images.read_info_from_image(image)
+    infotext, others = images.read_info_from_image(image)
     parts = [f"<div class='infotext'><p><b>{ui_common.plaintext_to_html(str(key))}</b></p>{ui_common.plaintext_to_html(str(value))}</div>"
-             for key, value in {"parameters": geninfo or "", **items}.items() if value]
-    return "".join(parts) or "<p>The picture holds no text.</p>", geninfo or "", ""
+             for key, value in {"parameters": infotext or "", **others}.items() if value]
+    return "".join(parts) or "<p>The picture holds no text.</p>", infotext or "", ""
 
 
 def pnginfo_tab():
     with gr.Blocks(analytics_enabled=False) as interface, gr.Row(equal_height=False):
         with gr.Column(variant="panel"):
-            image = gr.Image(elem_id="pnginfo_image", label="Source", source="upload", interactive=True, type="pil")
+            image = gr.Image(label="Source", type="pil", interactive=True, elem_id="pnginfo_image")
         with gr.Column(variant="panel"):
             html = gr.HTML()
-            generation_info = gr.Textbox(visible=False, elem_id="pnginfo_generation_info")
+            generation_info = gr.Textbox(elem_id="pnginfo_generation_info", visible=False)
             html2 = gr.HTML()
             with gr.Row():
                 buttons = infotext_utils.create_buttons(["txt2img", "img2img", "inpaint"])

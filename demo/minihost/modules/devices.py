@@ -24,7 +24,8 @@ def get_optimal_device_name():
 
 
 def get_optimal_device():
-    return torch.device(get_optimal_device_name())
+    name = get_optimal_device_name()
+    return torch.device(name)
 
 
 def torch_gc():
@@ -34,11 +35,11 @@ def torch_gc():
 
 
 def cond_cast_unet(input):
-    return input.to(dtype_unet) if unet_needs_upcast else input
+    return input if not unet_needs_upcast else input.to(dtype=dtype_unet)
 
 
 def cond_cast_float(input):
-    return input.float() if unet_needs_upcast else input
+    return input if not unet_needs_upcast else input.to(dtype=torch.float32)
 
 
 def autocast(disable=False):
@@ -48,7 +49,9 @@ def autocast(disable=False):
 
 
 def without_autocast(disable=False):
-    return torch.autocast("cuda", enabled=False) if torch.is_autocast_enabled() and not disable else contextlib.nullcontext()
+    if disable or not torch.is_autocast_enabled():
+        return contextlib.nullcontext()
+    return torch.autocast("cuda", enabled=False)
 
 
 def test_for_nans(x, where):

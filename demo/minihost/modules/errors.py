@@ -11,7 +11,7 @@ def format_traceback(tb):
 
 
 def format_exception(e, tb):
-    return {"exception": str(e), "traceback": format_traceback(tb)}
+    return dict(exception=str(e), traceback=format_traceback(tb))
 
 
 def get_exceptions():

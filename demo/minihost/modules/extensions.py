@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from modules import shared
 from modules.paths_internal import extensions_dir
@@ -38,9 +39,9 @@ class Extension:
 def list_extensions():
     extensions.clear()
     extension_paths.clear()
-    os.makedirs(extensions_dir, exist_ok=True)
-    folders = [os.path.join(extensions_dir, name) for name in sorted(os.listdir(extensions_dir))]
-    for path in filter(os.path.isdir, folders + shared.cmd_opts.minihost_extension):
+    folder = Path(extensions_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in filter(os.path.isdir, [*sorted(map(str, folder.iterdir())), *shared.cmd_opts.minihost_extension]):
         name = os.path.basename(path)
         extension = Extension(name, path, enabled=name not in shared.opts.disabled_extensions)
         extensions.append(extension)

@@ -15,11 +15,11 @@ def initialize():
 
 
 def register_extra_network(extra_network):
-    extra_network_registry[extra_network.name] = extra_network
+    extra_network_registry.update({extra_network.name: extra_network})
 
 
 def register_extra_network_alias(extra_network, alias):
-    extra_network_aliases[alias] = extra_network
+    extra_network_aliases.update({alias: extra_network})
 
 
 def register_default_extra_networks():

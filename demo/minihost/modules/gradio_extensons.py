@@ -14,7 +14,8 @@ def add_classes_to_gradio_component(comp):
 def _init(kind):
     def init(self, *args, **kwargs):
         if kind is gr.components.IOComponent:
-            self.webui_tooltip = kwargs.pop("tooltip", None)
+            tooltip = kwargs.pop("tooltip", None)
+            self.webui_tooltip = tooltip
         runner = scripts.scripts_current
         if runner is not None:
             runner.before_component(self, **kwargs)

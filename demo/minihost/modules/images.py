@@ -90,7 +90,7 @@ def save_image_with_geninfo(image, geninfo, filename, extension=None, existing_p
         options["comment"] = geninfo
     elif ending in (".jpg", ".jpeg", ".webp"):
         options["lossless"] = opts.webp_lossless
-        if opts.enable_pnginfo and geninfo is not None:
+        if geninfo is not None and opts.enable_pnginfo:
             options["exif"] = _exif_comment(geninfo)
         image = image.convert("RGB") if image.mode == "RGBA" else image
     image.save(filename, Image.registered_extensions()[ending], **options)

@@ -17,17 +17,16 @@ def process_batch(p, input, output_dir, inpaint_mask_dir, args, to_scale=False, 
     files = shared.listfiles(input) if isinstance(input, str) else [getattr(file, "name", file) for file in input]
     shared.state.job_count = len(files) * p.n_iter
     width, height, results = p.width, p.height, None
-    for number, path in enumerate(files):
-        shared.state.job = f"{number + 1} out of {len(files)}"
-        if shared.state.interrupted or shared.state.stopping_generation:
+    for number, path in enumerate(files, 1):
+        shared.state.job = f"{number} out of {len(files)}"
+        if shared.state.stopping_generation or shared.state.interrupted:
             break
         picture = images.fix_image(Image.open(path))
         p.width, p.height = (int(picture.width * scale_by), int(picture.height * scale_by)) if to_scale else (width, height)
         p.init_images = [picture] * p.batch_size
         if output_dir:
             p.outpath_samples = output_dir
-            p.override_settings["samples_filename_pattern"] = os.path.splitext(os.path.basename(path))[0]
-            p.override_settings["save_to_dirs"] = False
+            p.override_settings.update(samples_filename_pattern=os.path.splitext(os.path.basename(path))[0], save_to_dirs=False)
         done = scripts.scripts_img2img.run(p, *args) or processing.process_images(p)
         if results is None:
             results = done
@@ -50,7 +49,8 @@ def img2img(id_task: str, request: gr.Request, mode: int, prompt: str, negative_
         image, mask = init_img_with_mask["image"], processing.create_binary_mask(init_img_with_mask["mask"])
     image, mask = images.fix_image(image), images.fix_image(mask)
     if selected_scale_tab == 1 and mode != 5:
-        assert image, "Can't scale by because no image is selected"
+        if not image:
+            raise AssertionError("There is no picture to take the size from: choose one, or give width and height")
         width, height = int(image.width * scale_by), int(image.height * scale_by)
     p = StableDiffusionProcessingImg2Img(
         outpath_samples=opts.outdir_samples or opts.outdir_img2img_samples, outpath_grids=opts.outdir_grids or opts.outdir_img2img_grids,

@@ -2,7 +2,7 @@
 
 
 def initialize():
-    initialize_rest(reload_script_modules=False)
+    initialize_rest()
 
 
 def initialize_rest(*, reload_script_modules=False):

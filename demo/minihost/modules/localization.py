@@ -1,6 +1,7 @@
 """Translations: localizations/*.json of extensions, chosen in the settings; the page's JavaScript gets them as a dict."""
 import json
 import os
+from pathlib import Path
 
 from modules import errors, scripts
 
@@ -9,16 +10,15 @@ localizations = {}
 
 def list_localizations(dirname):
     localizations.clear()
-    for file in scripts.list_scripts("localizations", ".json"):
-        localizations.setdefault(os.path.splitext(file.filename)[0], []).append(file.path)
+    for _, name, path in scripts.list_scripts("localizations", extension=".json"):
+        localizations.setdefault(os.path.splitext(name)[0], []).append(path)
 
 
 def localization_js(current_localization_name: str) -> str:
     data = {}
     for path in localizations.get(current_localization_name, []):
         try:
-            with open(path, encoding="utf8") as file:
-                data.update(json.load(file))
+            data |= json.loads(Path(path).read_text(encoding="utf8"))
         except Exception:
             errors.report(f"{path} could not be read", exc_info=True)
-    return f"window.localization = {json.dumps(data)}"
+    return "window.localization = " + json.dumps(data)

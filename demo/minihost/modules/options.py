@@ -1,13 +1,13 @@
 """Settings: their description (`OptionInfo`) and their values (`Options`)."""
 import json
-import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 from modules import errors
 from modules.shared_cmd_options import cmd_opts
 
-options_builtin_fields = {"data_labels", "data", "restricted_opts", "typemap"}
+options_builtin_fields = {"data", "data_labels", "typemap", "restricted_opts"}
 
 
 class OptionInfo:
@@ -22,11 +22,13 @@ class OptionInfo:
         self.do_not_save = False
 
     def link(self, label, url):
-        self.comment_before += f'[<a href="{url}" target="_blank">{label}</a>]'
-        return self
+        return self._before(label, f'href="{url}" target="_blank"')
 
     def js(self, label, js_func):
-        self.comment_before += f'[<a onclick="{js_func}(); return false">{label}</a>]'
+        return self._before(label, f'onclick="{js_func}(); return false"')
+
+    def _before(self, label, attributes):
+        self.comment_before += f"[<a {attributes}>{label}</a>]"
         return self
 
     def info(self, info):
@@ -115,14 +117,11 @@ class Options:
 
     def save(self, filename):
         assert not cmd_opts.freeze_settings, "settings cannot be saved: --freeze-settings"
-        with open(filename, "w", encoding="utf8") as file:
-            json.dump(self.data, file, indent=4, ensure_ascii=False)
+        Path(filename).write_text(json.dumps(self.data, indent=4, ensure_ascii=False), encoding="utf8")
 
     def load(self, filename):
-        self.data = {}
-        if os.path.exists(filename):
-            with open(filename, encoding="utf8") as file:
-                self.data = json.load(file)
+        file = Path(filename)
+        self.data = json.loads(file.read_text(encoding="utf8")) if file.exists() else {}
 
     def onchange(self, key, func, call=True):
         self.data_labels[key].onchange = func

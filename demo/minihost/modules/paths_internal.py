@@ -16,7 +16,7 @@ cwd = os.getcwd()
 modules_path = str(Path(__file__).resolve().parent)
 script_path = str(Path(modules_path).parent)
 
-parser_pre = argparse.ArgumentParser(add_help=False)
+parser_pre = argparse.ArgumentParser("minihost", add_help=False)
 parser_pre.add_argument("--data-dir", type=_absolute, default=script_path)
 parser_pre.add_argument("--models-dir", type=_absolute, default=None)
 parser_pre.add_argument("--minihost-extension", type=_absolute, action="append", default=[])      # minihost's own: a folder to load
@@ -24,11 +24,8 @@ cmd_opts_pre = parser_pre.parse_known_args(_argv)[0]
 
 data_path = cmd_opts_pre.data_dir
 models_path = cmd_opts_pre.models_dir or os.path.join(data_path, "models")
-extensions_dir = os.path.join(data_path, "extensions")
-extensions_builtin_dir = os.path.join(script_path, "extensions-builtin")
-config_states_dir = os.path.join(script_path, "config_states")
-default_output_dir = os.path.join(data_path, "outputs")
-sd_configs_path = os.path.join(script_path, "configs")
-sd_default_config = os.path.join(sd_configs_path, "v1-inference.yaml")
-sd_model_file = os.path.join(script_path, "model.ckpt")
+extensions_dir, default_output_dir = (os.path.join(data_path, name) for name in ("extensions", "outputs"))
+extensions_builtin_dir, config_states_dir, sd_configs_path, sd_model_file = (
+    os.path.join(script_path, name) for name in ("extensions-builtin", "config_states", "configs", "model.ckpt"))
+sd_default_config = f"{sd_configs_path}{os.sep}v1-inference.yaml"
 default_sd_model_file = sd_model_file

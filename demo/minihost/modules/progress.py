@@ -62,7 +62,7 @@ class ProgressResponse(BaseModel):
 
 
 def setup_progress_api(app):
-    return app.add_api_route("/internal/progress", progressapi, methods=["POST"], response_model=ProgressResponse)
+    app.add_api_route("/internal/progress", endpoint=progressapi, response_model=ProgressResponse, methods=["POST"])
 
 
 def _preview(known_id):
@@ -86,9 +86,8 @@ def progressapi(req: ProgressRequest):
     if state.job_count > 0:
         done = (state.job_no + (state.sampling_step / state.sampling_steps if state.sampling_steps > 0 else 0)) / state.job_count
     elapsed = time.time() - state.time_start
-    preview, preview_id = None, req.id_live_preview
-    if opts.live_previews_enable and req.live_preview:
-        preview, preview_id = _preview(req.id_live_preview)
+    wants_preview = req.live_preview and opts.live_previews_enable
+    preview, preview_id = _preview(req.id_live_preview) if wants_preview else (None, req.id_live_preview)
     eta = elapsed / done - elapsed if done else None
     return ProgressResponse(active=True, queued=queued, completed=False, progress=min(done, 1), eta=eta, live_preview=preview,
                             id_live_preview=preview_id, textinfo=state.textinfo)

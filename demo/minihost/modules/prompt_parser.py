@@ -9,7 +9,7 @@ from collections import namedtuple
 
 import torch
 
-ScheduledPromptConditioning = namedtuple("ScheduledPromptConditioning", ["end_at_step", "cond"])
+ScheduledPromptConditioning = namedtuple("ScheduledPromptConditioning", "end_at_step cond")
 _EDIT = re.compile(r"\[([^\[\]:|]*):(?:([^\[\]:|]*):)?\s*(\d*\.?\d+)\s*\]")
 _AND = re.compile(r"\bAND\b")
 _WEIGHT = re.compile(r"(.*?)(?:\s*:\s*([-+]?(?:\d+\.?\d*|\.\d+)))?\s*", re.DOTALL)
@@ -19,16 +19,17 @@ _TOKEN = re.compile(r"\\.|:\s*([-+]?\.?\d[\d.]*)\s*\)|BREAK|[()\[\]]|[^\\()\[\]:
 def get_learned_conditioning_prompt_schedules(prompts, base_steps, hires_steps=None, use_old_scheduling=False):
     """For each prompt [[last step, text], ...]. A time below 1 is a fraction of the steps."""
     steps = base_steps if hires_steps is None else hires_steps
+    of_second_pass = hires_steps is not None and not use_old_scheduling         # times from 1 on are those of the hires pass
 
     def schedule(prompt):
         def at(match):
             first, second, when = match.groups()
             before, after = ("", first) if second is None else (first, second)
             time = float(when)
-            if hires_steps is None or use_old_scheduling:
-                time = time * steps if "." in when else time
-            else:
-                time = (time - 1) * steps if "." in when else time - base_steps
+            if "." in when:
+                time = (time - of_second_pass) * steps
+            elif of_second_pass:
+                time -= base_steps
             return before, after, min(steps, int(time))
 
         ends = sorted({steps, *(end for _, _, end in map(at, _EDIT.finditer(prompt)) if end >= 1)})
@@ -75,14 +76,12 @@ def get_multicond_prompt_list(prompts: SdConditioning | list[str]):
 
 class ComposableScheduledPromptConditioning:
     def __init__(self, schedules, weight=1.0):
-        self.schedules: list[ScheduledPromptConditioning] = schedules
-        self.weight: float = weight
+        self.schedules, self.weight = schedules, weight
 
 
 class MulticondLearnedConditioning:
     def __init__(self, shape, batch):
-        self.shape: tuple = shape
-        self.batch: list[list[ComposableScheduledPromptConditioning]] = batch
+        self.shape, self.batch = shape, batch
 
 
 def get_multicond_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_scheduling=False) -> MulticondLearnedConditioning:

@@ -48,7 +48,7 @@ class ImageRNG:
         self.shape = tuple(map(int, shape))
         self.seeds, self.subseeds, self.subseed_strength = seeds, subseeds, subseed_strength
         self.seed_resize_from_h, self.seed_resize_from_w = seed_resize_from_h, seed_resize_from_w
-        self.generators = [create_generator(seed) for seed in seeds]
+        self.generators = list(map(create_generator, seeds))
         self.is_first = True
 
     def _first_of(self, index, seed, generator):
@@ -56,7 +56,7 @@ class ImageRNG:
         resize = self.seed_resize_from_h > 0 and self.seed_resize_from_w > 0
         shape = (channels, int(self.seed_resize_from_h) // 8, int(self.seed_resize_from_w) // 8) if resize else self.shape
         other = None
-        if self.subseeds is not None and self.subseed_strength != 0:
+        if self.subseed_strength != 0 and self.subseeds is not None:
             other = randn(self.subseeds[index] if index < len(self.subseeds) else 0, shape)
         noise = randn(seed, shape, generator=None if shape != self.shape else generator)
         if other is not None:

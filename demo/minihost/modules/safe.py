@@ -27,19 +27,19 @@ def check_pt(filename, extra_handler):
 
 
 def load(filename, *args, **kwargs):
-    return load_with_extra(filename, *args, extra_handler=global_extra_handler, **kwargs)
+    return load_with_extra(filename, global_extra_handler, *args, **kwargs)
 
 
 def load_with_extra(filename, extra_handler=None, *args, **kwargs):
     from modules import shared
 
-    if not shared.cmd_opts.disable_safe_unpickle:
-        try:
+    try:
+        if shared.cmd_opts.disable_safe_unpickle is not True:
             check_pt(filename, extra_handler)
-        except Exception:
-            errors.report(f"{filename} did not pass the check of pickled files and is not read; --disable-safe-unpickle skips the check.",
-                          exc_info=True)
-            return None
+    except Exception:
+        errors.report(f"{filename} did not pass the check of pickled files and is not read; --disable-safe-unpickle skips the check.",
+                      exc_info=True)
+        return None
     return unsafe_torch_load(filename, *args, **kwargs)
 
 

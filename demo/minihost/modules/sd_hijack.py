@@ -38,9 +38,9 @@ class StableDiffusionModelHijack:
     def apply_circular(self, enable):
         if self.circular_enabled == enable or self.layers is None:
             return
-        self.circular_enabled = enable
+        self.circular_enabled, mode = enable, "circular" if enable else "zeros"
         for layer in self.layers:
-            layer.padding_mode = "circular" if enable else "zeros"
+            layer.padding_mode = mode
 
     def clear_comments(self):
         self.comments = []

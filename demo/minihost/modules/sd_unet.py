@@ -1,4 +1,6 @@
 """Replacements of the whole UNet (TensorRT and the like)."""
+import functools
+
 import torch.nn
 from modules import devices, script_callbacks, shared
 
@@ -31,11 +33,9 @@ def list_unets():
 
 
 def get_unet_option(option=None):
-    option = option or shared.opts.sd_unet
-    if option == "Automatic":
-        name = shared.sd_model.sd_checkpoint_info.model_name
-        return next((known for known in unet_options if known.model_name == name), None)
-    return next((known for known in unet_options if known.label == option), None)
+    wanted = option or shared.opts.sd_unet
+    fits = {"Automatic": lambda known: known.model_name == shared.sd_model.sd_checkpoint_info.model_name}
+    return next(filter(fits.get(wanted, lambda known: known.label == wanted), unet_options), None)
 
 
 def apply_unet(option=None):
@@ -55,8 +55,7 @@ def apply_unet(option=None):
 
 def create_unet_forward(original_forward):
     def forward(self, x, timesteps=None, context=None, *args, **kwargs):
-        if current_unet is not None:
-            return current_unet.forward(x, timesteps, context, *args, **kwargs)
-        return original_forward(self, x, timesteps, context, *args, **kwargs)
+        compute = functools.partial(original_forward, self) if current_unet is None else current_unet.forward
+        return compute(x, timesteps, context, *args, **kwargs)
 
     return forward

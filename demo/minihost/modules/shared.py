@@ -1,6 +1,7 @@
 """What every part shares: flags, settings, state, and (as a live property, see shared_items) the model."""
 import gradio as gr
-from modules import options, shared_cmd_options, shared_items, util
+from modules import shared_cmd_options
+from modules.options import OptionHTML, OptionInfo, options_section  # noqa: F401
 from modules.paths_internal import (  # noqa: F401
     data_path,
     default_sd_model_file,
@@ -12,11 +13,12 @@ from modules.paths_internal import (  # noqa: F401
     sd_default_config,
     sd_model_file,
 )
+from modules.shared_items import list_checkpoint_tiles, list_samplers, refresh_checkpoints  # noqa: F401
+from modules.util import listfiles, natural_sort_key, walk_files  # noqa: F401
 
 cmd_opts = shared_cmd_options.cmd_opts
 parser = shared_cmd_options.parser
-config_filename = cmd_opts.ui_settings_file
-hide_dirs = {"visible": not cmd_opts.hide_ui_dir_config}
+config_filename, hide_dirs = cmd_opts.ui_settings_file, {"visible": cmd_opts.hide_ui_dir_config is False}
 
 batch_cond_uncond = True
 parallel_processing_allowed = True
@@ -44,12 +46,3 @@ latent_upscale_modes = {
         ("", "bilinear", False), (" (antialiased)", "bilinear", True), (" (bicubic)", "bicubic", False),
         (" (bicubic antialiased)", "bicubic", True), (" (nearest)", "nearest", False), (" (nearest-exact)", "nearest-exact", False))}
 
-options_section = options.options_section
-OptionInfo = options.OptionInfo
-OptionHTML = options.OptionHTML
-natural_sort_key = util.natural_sort_key
-listfiles = util.listfiles
-walk_files = util.walk_files
-list_checkpoint_tiles = shared_items.list_checkpoint_tiles
-refresh_checkpoints = shared_items.refresh_checkpoints
-list_samplers = shared_items.list_samplers

@@ -9,14 +9,16 @@ from modules.shared import cmd_opts
 def initialize():
     from modules import devices, options, shared_options, shared_state, shared_total_tqdm, styles
 
-    shared.options_templates = shared_options.options_templates
-    shared.restricted_opts = shared_options.restricted_opts
-    shared.opts = options.Options(shared_options.options_templates, shared_options.restricted_opts)
-    shared.opts.load(shared.config_filename)
+    described = shared_options.options_templates, shared_options.restricted_opts
+    shared.options_templates, shared.restricted_opts = described
+    values = shared.opts = options.Options(*described)
+    values.load(filename=shared.config_filename)
 
     devices.device = devices.get_optimal_device()
+    devices.dtype_vae = torch.float32
     devices.dtype = devices.dtype_unet = devices.dtype_inference = torch.float32 if cmd_opts.no_half else torch.float16
-    devices.dtype_vae = torch.float32 if cmd_opts.no_half or cmd_opts.no_half_vae else torch.float16
+    if not cmd_opts.no_half_vae:
+        devices.dtype_vae = devices.dtype
     shared.device = devices.device
     shared.weight_load_location = "cpu"
     for folder in (shared.models_path, shared.data_path):
@@ -24,6 +26,7 @@ def initialize():
 
     shared.state = shared_state.State()
     shared.prompt_styles = styles.StyleDatabase(cmd_opts.styles_file or [os.path.join(shared.data_path, "styles.csv")])
-    shared.total_tqdm = shared_total_tqdm.TotalTQDM()
+    progress_bar = shared_total_tqdm.TotalTQDM()
+    shared.total_tqdm = progress_bar
 
     from modules import gradio_extensons, processing  # noqa: F401

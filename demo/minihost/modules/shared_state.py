@@ -74,7 +74,8 @@ class State:
         self.stopping_generation = True
 
     def nextjob(self):
-        if shared.opts.live_previews_enable and shared.opts.show_progress_every_n_steps == -1:
+        only_at_ends = shared.opts.show_progress_every_n_steps == -1
+        if only_at_ends and shared.opts.live_previews_enable:
             self.do_set_current_image()
         self.job_no += 1
         self.sampling_step = self.current_image_sampling_step = 0
@@ -90,8 +91,8 @@ class State:
         self.sampling_step = self.current_image_sampling_step = self.id_live_preview = 0
         self.skipped = self.interrupted = self.stopping_generation = self.processing_has_refined_job_count = False
         self.current_latent = self.current_image = self.textinfo = None
-        self.time_start = time.time()
-        self.job_timestamp = datetime.datetime.now().strftime("%Y%m%d%H%M%S")
+        now = datetime.datetime.now()
+        self.time_start, self.job_timestamp = time.time(), f"{now:%Y%m%d%H%M%S}"
 
     def end(self):
         log.info("job %s took %.2f s", self.job, time.time() - self.time_start)
@@ -111,13 +112,13 @@ class State:
 
         try:
             make = sd_samplers.samples_to_image_grid if shared.opts.show_progress_grid else sd_samplers.sample_to_image
-            self.assign_current_image(make(self.current_latent))
-            self.current_image_sampling_step = self.sampling_step
+            step, picture = self.sampling_step, make(self.current_latent)
+            self.assign_current_image(picture)
+            self.current_image_sampling_step = step
         except Exception:
             errors.record_exception()
 
     def assign_current_image(self, image):
-        if shared.opts.live_previews_image_format == "jpeg" and image.mode in ("RGBA", "P"):
-            image = image.convert("RGB")
-        self.current_image = image
+        to_rgb = image.mode in {"P", "RGBA"} and shared.opts.live_previews_image_format == "jpeg"
+        self.current_image = image.convert("RGB") if to_rgb else image
         self.id_live_preview += 1

@@ -27,7 +27,7 @@ def apply_styles_to_prompt(prompt, styles):
 class StyleDatabase:
     def __init__(self, paths: list[str]):
         self.paths = paths
-        self.no_style = PromptStyle("None", "", "", None)
+        self.no_style = PromptStyle(name="None", prompt="", negative_prompt="")
         self.styles = {}
         self.reload()
 

@@ -5,10 +5,10 @@ from modules import _ui_tabs, infotext_utils, script_callbacks, shared, ui_loads
 from modules.shared import cmd_opts, opts
 from modules.ui_common import create_output_panel, create_refresh_button, plaintext_to_html  # noqa: F401
 from modules.ui_gradio_extensions import reload_javascript
+from modules.ui_settings import create_setting_component  # noqa: F401
 
 gradio.utils.version_check = lambda: None
-gradio.utils.get_local_ip_address = lambda: "127.0.0.1"
-create_setting_component = ui_settings.create_setting_component
+gradio.utils.get_local_ip_address = lambda: "localhost"
 
 
 def create_ui():
@@ -18,7 +18,7 @@ def create_ui():
     settings.register_settings()
     interfaces = [(_ui_tabs.txt2img_tab(), "txt2img", "txt2img"), (_ui_tabs.img2img_tab(), "img2img", "img2img"),
                   (_ui_tabs.pnginfo_tab(), "PNG Info", "pnginfo")]
-    loadsave = ui_loadsave.UiLoadsave(cmd_opts.ui_config_file)
+    loadsave = ui_loadsave.UiLoadsave(filename=cmd_opts.ui_config_file)
     known = dict(loadsave.ui_settings)
     settings.create_ui(loadsave, None)
     interfaces += [*script_callbacks.ui_tabs_callback(), (settings.interface, "Settings", "settings")]
@@ -42,4 +42,4 @@ def create_ui():
 
 
 def setup_ui_api(app):
-    app.add_api_route("/internal/ping", lambda: {}, methods=["GET"])
+    app.add_api_route("/internal/ping", endpoint=lambda: {}, methods=["GET"])

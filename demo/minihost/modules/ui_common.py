@@ -68,14 +68,14 @@ def create_output_panel(tabname, outdir, toprow=None):
         with gr.Group(elem_id=f"{tabname}_gallery_container"):
             res.gallery = gr.Gallery(label="Output", show_label=False, elem_id=f"{tabname}_gallery", columns=4, preview=True,
                                      height=shared.opts.gallery_height or None)
-        with gr.Row(elem_id=f"image_buttons_{tabname}", elem_classes="image-buttons"):
+        with gr.Row(elem_classes=["image-buttons"], elem_id=f"image_buttons_{tabname}"):
             save = ToolButton("\U0001f4be", elem_id=f"save_{tabname}", tooltip="Save the picture")
             buttons = {"img2img": ToolButton("\U0001f5bc\ufe0f", elem_id=f"{tabname}_send_to_img2img", tooltip="To img2img"),
                        "inpaint": ToolButton("\U0001f3a8\ufe0f", elem_id=f"{tabname}_send_to_inpaint", tooltip="To inpaint")}
         with gr.Group():
-            res.infotext = gr.HTML(elem_id=f"html_info_{tabname}", elem_classes="infotext")
-            res.html_log = gr.HTML(elem_id=f"html_log_{tabname}", elem_classes="html-log")
-            res.generation_info = gr.Textbox(visible=False, elem_id=f"generation_info_{tabname}")
+            res.infotext, res.html_log = (gr.HTML(elem_id=f"html_{name}_{tabname}", elem_classes=classes)
+                                          for name, classes in (("info", "infotext"), ("log", "html-log")))
+            res.generation_info = gr.Textbox(elem_id=f"generation_info_{tabname}", visible=False)
             _buttons(tabname, res, save)
     names = (scripts.scripts_img2img if tabname == "img2img" else scripts.scripts_txt2img).paste_field_names
     for target, button in buttons.items():

@@ -28,7 +28,7 @@ class ToolButton(FormComponent, gr.Button):
 class ResizeHandleRow(gr.Row):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.elem_classes.append("resize-handle-row")
+        self.elem_classes += ["resize-handle-row"]
 
     get_block_name = _named("row")
 
@@ -55,14 +55,14 @@ class FormColorPicker(FormComponent, gr.ColorPicker):
 
 class DropdownMulti(FormComponent, gr.Dropdown):
     def __init__(self, **kwargs):
-        super().__init__(multiselect=True, **kwargs)
+        gr.Dropdown.__init__(self, multiselect=True, **kwargs)
 
     get_block_name = _named("dropdown")
 
 
 class DropdownEditable(FormComponent, gr.Dropdown):
     def __init__(self, **kwargs):
-        super().__init__(allow_custom_value=True, **kwargs)
+        gr.Dropdown.__init__(self, allow_custom_value=True, **kwargs)
 
     get_block_name = _named("dropdown")
 
@@ -73,10 +73,9 @@ class InputAccordion(gr.Checkbox):
     global_index = 0
 
     def __init__(self, value, **kwargs):
-        self.accordion_id = kwargs.pop("elem_id", None)
-        if self.accordion_id is None:
-            self.accordion_id = f"input-accordion-{InputAccordion.global_index}"
-            InputAccordion.global_index += 1
+        number, given = InputAccordion.global_index, kwargs.pop("elem_id", None)
+        InputAccordion.global_index += given is None
+        self.accordion_id = f"input-accordion-{number}" if given is None else given
         super().__init__(value, **{**kwargs, "elem_id": f"{self.accordion_id}-checkbox", "visible": False})
         self.change(fn=None, _js=f"checked => inputAccordionChecked('{self.accordion_id}', checked)", inputs=[self])
         self.accordion = gr.Accordion(**{"label": "Accordion", **kwargs, "elem_id": self.accordion_id, "elem_classes": ["input-accordion"],
@@ -91,6 +90,6 @@ class InputAccordion(gr.Checkbox):
         return self
 
     def __exit__(self, exc_type, exc_val, exc_tb):
-        self.accordion.__exit__(exc_type, exc_val, exc_tb)
+        self.accordion.__exit__(exc_type)
 
     get_block_name = _named("checkbox")

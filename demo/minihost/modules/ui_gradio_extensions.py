@@ -9,7 +9,8 @@ _original_response = gr.routes.templates.TemplateResponse
 
 
 def webpath(fn):
-    return f"file={util.truncate_path(fn)}?{os.path.getmtime(fn)}"
+    changed = os.stat(fn).st_mtime
+    return f"file={util.truncate_path(fn)}?{changed}"
 
 
 def javascript_html():

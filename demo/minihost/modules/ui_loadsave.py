@@ -1,6 +1,7 @@
 """ui-config.json: what the page's components show at first. Written with the defaults, read at the next start."""
 import json
 import os
+from pathlib import Path
 
 import gradio as gr
 from modules import errors
@@ -20,7 +21,7 @@ class UiLoadsave:
         self.ui_settings, self.component_mapping = {}, {}
         self.error_loading = False
         try:
-            self.ui_settings = self.read_from_file()
+            self.ui_settings.update(self.read_from_file())
         except FileNotFoundError:
             pass
         except Exception as error:
@@ -32,8 +33,7 @@ class UiLoadsave:
             return json.load(file)
 
     def write_to_file(self, current_ui_settings):
-        with open(self.filename, "w", encoding="utf8") as file:
-            json.dump(current_ui_settings, file, indent=4, ensure_ascii=False)
+        Path(self.filename).write_text(json.dumps(current_ui_settings, indent=4, ensure_ascii=False), encoding="utf8")
 
     def dump_defaults(self):
         """Keeps a file that could not be read."""
@@ -86,7 +86,8 @@ class UiLoadsave:
                 path = f"{path}/Tabs@{x.elem_id}"
             for child in x.children:
                 self.add_block(child, path)
-        elif getattr(x, "label", None) is not None:
-            self.add_component(f"{path}/{x.label}", x)
-        elif isinstance(x, gr.Button) and x.value is not None:
-            self.add_component(f"{path}/{x.value}", x)
+            return
+        names = (getattr(x, "label", None), x.value if isinstance(x, gr.Button) else None)
+        name = next((text for text in names if text is not None), None)
+        if name is not None:
+            self.add_component("/".join((path, str(name))), x)

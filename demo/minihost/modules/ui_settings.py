@@ -46,7 +46,8 @@ class UiSettings:
     def run_settings_single(self, value, key):
         if opts.set(key, value):
             opts.save(shared.config_filename)
-        return get_value_for_setting(key), opts.dumpjson()
+        everything = opts.dumpjson()
+        return get_value_for_setting(key), everything
 
     def create_ui(self, loadsave, dummy_component):
         self.component_dict, sections = {}, {}
@@ -57,7 +58,7 @@ class UiSettings:
         with gr.Blocks(analytics_enabled=False) as self.interface:
             with gr.Row():
                 self.submit = gr.Button("Apply settings", variant="primary", elem_id="settings_submit")
-            self.result = gr.HTML(elem_id="settings_result")
+            self.result = gr.HTML("", elem_id="settings_result")
             with gr.Tabs(elem_id="settings"):
                 for (section, title), keys in sections.items():
                     with gr.TabItem(title, id=section, elem_id=f"settings_{section}"):
@@ -70,8 +71,8 @@ class UiSettings:
 
     def add_quicksettings(self):
         self._quick = {}
-        self.text_settings = gr.Textbox(elem_id="settings_json", value=lambda: opts.dumpjson(), visible=False)
-        with gr.Row(elem_id="quicksettings", variant="compact"):
+        self.text_settings = gr.Textbox(opts.dumpjson, elem_id="settings_json", visible=False)
+        with gr.Row(variant="compact", elem_id="quicksettings"):
             for key in opts.quicksettings_list:
                 component = self._quick[key] = create_setting_component(key, is_quicksettings=True)
                 component.change(lambda value, key=key: self.run_settings_single(value, key), inputs=[component],

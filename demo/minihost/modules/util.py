@@ -20,7 +20,8 @@ def walk_files(path, allowed_extensions=None):
     if not os.path.exists(path):
         return
     for root, _, files in sorted(os.walk(path, followlinks=True), key=lambda item: natural_sort_key(item[0])):
-        if not shared.opts.list_hidden_files and ("/." in root or "\\." in root):
+        hidden = re.search(r"[/\\]\.", root) is not None
+        if hidden and not shared.opts.list_hidden_files:
             continue
         for name in sorted(files, key=natural_sort_key):
             if allowed_extensions is None or os.path.splitext(name)[1].lower() in set(allowed_extensions):

@@ -14,7 +14,7 @@ def _checkpoint(p, value, values):
     info = sd_models.get_closet_checkpoint_match(value)
     if info is None:
         raise RuntimeError(f"Unknown checkpoint: {value}")
-    p.override_settings["sd_model_checkpoint"] = info.name
+    p.override_settings = {**p.override_settings, "sd_model_checkpoint": info.name}
 
 
 AXES = {

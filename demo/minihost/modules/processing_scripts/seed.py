@@ -21,7 +21,7 @@ class ScriptSeed(scripts.ScriptBuiltinUI):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        with gr.Row(elem_id=self.elem_id("seed_row")):
+        with gr.Row(elem_id=f"{self.tabname}_seed_row"):
             self.seed = gr.Number(value=-1, label="Seed", elem_id=self.elem_id("seed"), min_width=100, precision=0)
             random_seed = ToolButton("\U0001f3b2\ufe0f", elem_id=self.elem_id("random_seed"), tooltip="A new seed each time")
             self.reuse_seed = ToolButton("\u267b\ufe0f", elem_id=self.elem_id("reuse_seed"), tooltip="The seed of the last picture")
@@ -34,7 +34,7 @@ class ScriptSeed(scripts.ScriptBuiltinUI):
         random_seed.click(lambda: -1, outputs=[self.seed], show_progress=False)
         extra.change(lambda shown: gr.update(visible=shown), inputs=[extra], outputs=[extras], show_progress=False)
         self.infotext_fields = [PasteField(self.seed, "Seed", api="seed"), PasteField(extra, lambda params: "Variation seed" in params),
-                                PasteField(subseed, "Variation seed", api="subseed"),
+                                PasteField(component=subseed, target="Variation seed", api="subseed"),
                                 PasteField(strength, "Variation seed strength", api="subseed_strength")]
         self.on_after_component(lambda x: connect_reuse_seed(self.seed, self.reuse_seed, x.component, False),
                                 elem_id=f"generation_info_{self.tabname}")
@@ -42,9 +42,11 @@ class ScriptSeed(scripts.ScriptBuiltinUI):
 
     def setup(self, p, seed, seed_checkbox, subseed, subseed_strength, seed_resize_from_w, seed_resize_from_h):
         p.seed = seed
-        if seed_checkbox and subseed_strength > 0:
+        if not seed_checkbox:
+            return
+        if subseed_strength > 0:
             p.subseed, p.subseed_strength = subseed, subseed_strength
-        if seed_checkbox and seed_resize_from_w > 0 and seed_resize_from_h > 0:
+        if min(seed_resize_from_w, seed_resize_from_h) > 0:
             p.seed_resize_from_w, p.seed_resize_from_h = seed_resize_from_w, seed_resize_from_h
 
 
