@@ -37,7 +37,8 @@ def at(page, frame, affinity):
     page.locator("#img2img_pia_chart svg").scroll_into_view_if_needed()
     return page.evaluate("""([frame, affinity]) => {
         const plot = gradioApp().querySelector("#img2img_pia_chart svg"), last = plot.querySelectorAll(".pia-dot").length - 1;
-        const spot = new DOMPoint(46 + (plot.viewBox.baseVal.width - 60) * frame / last, 26 + 180 * (1 - affinity)).matrixTransform(plot.getScreenCTM());
+        const x = 46 + (plot.viewBox.baseVal.width - 60) * frame / last;
+        const spot = new DOMPoint(x, 26 + 180 * (1 - affinity)).matrixTransform(plot.getScreenCTM());
         return [spot.x, spot.y];
     }""", [frame, affinity])
 
