@@ -19,7 +19,7 @@ pytestmark = pytest.mark.host
 MINIHOST = Path(__file__).resolve().parents[2] / "demo" / "minihost"
 # minihost's own modules that hold a part of a public one; all other modules whose name starts with "_" are its own affair.
 PART_OF = {"_script_api": "scripts", "_processing_base": "processing", "_processing_loop": "processing", "_processing_txt2img": "processing",
-           "_processing_result": "processing", "_processing_img2img": "processing", "_filenames": "images"}
+           "_processing_result": "processing", "_processing_latents": "processing", "_processing_img2img": "processing", "_filenames": "images"}
 ORDER = ("process", "init", "apply_unet", "reload_model_weights", "before_process_batch", "parse_extra_network_prompts", "process_batch",
          "setup_conds",
          "apply_alpha_schedule_override", "sample", "post_sample", "postprocess_batch", "postprocess_batch_list", "postprocess_image",

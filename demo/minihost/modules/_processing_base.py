@@ -1,80 +1,14 @@
 """modules.processing, first part: what txt2img and img2img share."""
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from modules import devices, extra_networks, prompt_parser, rng, scripts, sd_models, sd_samplers, sd_samplers_common, shared
+from modules import devices, extra_networks, prompt_parser, rng, scripts, sd_samplers, sd_samplers_common, shared
+from modules._processing_latents import _no_image_conditioning, _sees_mask, txt2img_image_conditioning
 from modules.shared import opts, state
 from PIL import Image
-
-opt_C = 4
-opt_f = 8
-
-
-class DecodedSamples(list):
-    already_decoded = True
-
-
-def get_fixed_seed(seed):
-    """A whole number; -1, "" and None become a random one."""
-    if isinstance(seed, str):
-        seed = int(seed) if seed.lstrip("-").isdigit() else -1
-    return random.randrange(4294967294) if seed in (None, -1) else seed
-
-
-def fix_seed(p):
-    p.seed, p.subseed = get_fixed_seed(p.seed), get_fixed_seed(p.subseed)
-
-
-def _checkpoint_named(name):
-    """The checkpoint that a request asks for."""
-    info = sd_models.get_closet_checkpoint_match(name)
-    if info is None:
-        raise Exception(f"there is no checkpoint {name!r}")
-    return info
-
-
-def program_version():
-    import launch
-
-    return launch.git_tag()
-
-
-def create_random_tensors(shape, seeds, subseeds=None, subseed_strength=0.0, seed_resize_from_h=0, seed_resize_from_w=0, p=None):
-    return rng.ImageRNG(shape, seeds, subseeds, subseed_strength, seed_resize_from_h, seed_resize_from_w).next()
-
-
-def decode_latent_batch(model, batch, target_device=None, check_for_nans=False):
-    """Latents [B, 4, h, w] to a list of pictures [3, H, W], -1..1, one after the other."""
-    samples = DecodedSamples()
-    if check_for_nans:
-        devices.test_for_nans(batch, "unet")
-    for latent in batch:
-        sample = sd_samplers_common.decode_first_stage(model, latent[None])[0]
-        if check_for_nans:
-            devices.test_for_nans(sample, "vae")
-        samples.append(sample if target_device is None else sample.to(target_device))
-    return samples
-
-
-def _sees_mask(model):
-    """Whether the UNet of this wrapper (or sampler) has input channels for a mask and the latent under it."""
-    return model.conditioning_key in ("concat", "hybrid")
-
-
-def _no_image_conditioning(latents):
-    """[B, 5, 1, 1]: what models without such channels get."""
-    return latents.new_zeros((len(latents), 5, 1, 1))
-
-
-def txt2img_image_conditioning(sd_model, x, width, height):
-    if not _sees_mask(sd_model.model):
-        return _no_image_conditioning(x)
-    grey = sd_samplers_common.images_tensor_to_samples(torch.full((x.shape[0], 3, height, width), 0.5, device=x.device))
-    return torch.cat([torch.ones_like(grey[:, :1]), grey], dim=1).to(x)
 
 
 @dataclass(repr=False)
@@ -259,9 +193,9 @@ class StableDiffusionProcessing:
         raise NotImplementedError
 
     def close(self):
-        self.sampler = self.c = self.uc = None
-        if not opts.persistent_cond_cache:
-            StableDiffusionProcessing.cached_c, StableDiffusionProcessing.cached_uc = [None, None], [None, None]
+        self.c = self.uc = self.sampler = None
+        for name in () if opts.persistent_cond_cache else ("cached_c", "cached_uc"):
+            setattr(StableDiffusionProcessing, name, [None, None])
 
     def get_token_merging_ratio(self, for_hr=False):
         ratio = self.token_merging_ratio or opts.token_merging_ratio
@@ -281,19 +215,20 @@ class StableDiffusionProcessing:
         self.main_prompt, self.main_negative_prompt = self.all_prompts[0], self.all_negative_prompts[0]
 
     def cached_params(self, required_prompts, steps, extra_network_data, hires_steps=None, use_old_scheduling=False):
-        return (list(required_prompts), steps, hires_steps, use_old_scheduling, opts.CLIP_stop_at_last_layers,
-                shared.sd_model.sd_checkpoint_info, extra_network_data, self.width, self.height, opts.emphasis)
+        of_model = shared.sd_model.sd_checkpoint_info, opts.CLIP_stop_at_last_layers, opts.emphasis, extra_network_data
+        of_prompts = [*required_prompts], steps, hires_steps, use_old_scheduling
+        return *of_prompts, *of_model, self.width, self.height
 
     def get_conds_with_caching(self, function, required_prompts, steps, caches, extra_network_data, hires_steps=None):
         """`function` for these prompts, or what one of the `caches` ([key, value]) holds for them; the first one is written."""
         key = self.cached_params(required_prompts, steps, extra_network_data, hires_steps, opts.use_old_scheduling)
-        for cache in caches:
-            if cache[0] is not None and cache[0] == key:
-                return cache[1]
-        with devices.autocast():
-            caches[0][1] = function(shared.sd_model, required_prompts, steps, hires_steps, opts.use_old_scheduling)
-        caches[0][0] = key
-        return caches[0][1]
+        known = next((cache for cache in caches if cache[0] == key), None)
+        if known is None:
+            with devices.autocast():
+                conds = function(shared.sd_model, required_prompts, steps, hires_steps, opts.use_old_scheduling)
+            known = caches[0]
+            known[:] = key, conds
+        return known[1]
 
     def setup_conds(self):
         positive = prompt_parser.SdConditioning(self.prompts, width=self.width, height=self.height)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from modules import devices, images, masking, scripts, sd_samplers, sd_samplers_common, shared
-from modules._processing_base import StableDiffusionProcessing, create_random_tensors, opt_f
+from modules._processing_base import StableDiffusionProcessing
+from modules._processing_latents import create_random_tensors, opt_f
 from modules.sd_hijack import model_hijack
 from modules.shared import opts
 from PIL import Image, ImageOps
@@ -31,19 +32,16 @@ def apply_color_correction(correction, original_image):
 
 
 def uncrop(image, dest_size, paste_loc):
-    x, y, w, h = paste_loc
-    base = Image.new("RGBA", dest_size)
-    base.paste(images.resize_image(1, image, w, h), (x, y))
-    return base
+    whole, (left, top, *size) = Image.new("RGBA", dest_size), paste_loc
+    whole.paste(images.resize_image(1, image, *size), box=(left, top))
+    return whole
 
 
 def apply_overlay(image, paste_loc, overlay):
     """(the picture under the overlay, the picture without it)."""
-    if overlay is None:
-        return image, image.copy()
-    if paste_loc is not None:
-        image = uncrop(image, overlay.size, paste_loc)
-    return Image.alpha_composite(image.convert("RGBA"), overlay).convert("RGB"), image.copy()
+    below = image if overlay is None or paste_loc is None else uncrop(image, overlay.size, paste_loc)
+    above = below if overlay is None else Image.alpha_composite(below.convert("RGBA"), overlay).convert("RGB")
+    return above, below.copy()
 
 
 def create_binary_mask(image, round=True):
@@ -209,16 +207,15 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
             self.extra_generation_params.update({"Noise multiplier": strength})
         if self.scripts is not None:
             self.scripts.process_before_every_sampling(p=self, x=self.init_latent, noise=x, c=conditioning, uc=unconditional_conditioning)
-        samples = self.sampler.sample_img2img(self, self.init_latent, x, conditioning, unconditional_conditioning,
-                                              image_conditioning=self.image_conditioning)
-        if self.mask is None:
-            return samples
-        blended = samples * self.nmask + self.init_latent * self.mask
+        made = self.sampler.sample_img2img(self, self.init_latent, x, conditioning, unconditional_conditioning,
+                                           image_conditioning=self.image_conditioning)
+        return made if self.mask is None else self._keep_unmasked(made)
+
+    def _keep_unmasked(self, made):
+        args = scripts.MaskBlendArgs(made, self.nmask, self.init_latent, self.mask, made * self.nmask + self.init_latent * self.mask)
         if self.scripts is not None:
-            args = scripts.MaskBlendArgs(samples, self.nmask, self.init_latent, self.mask, blended)
             self.scripts.on_mask_blend(self, args)
-            blended = args.blended_latent
-        return blended
+        return args.blended_latent
 
     def get_token_merging_ratio(self, for_hr=False):
         overridden = "token_merging_ratio" in self.override_settings and opts.token_merging_ratio

@@ -21,7 +21,7 @@ from modules import (
     sd_vae,
     shared,
 )
-from modules._processing_base import _checkpoint_named, get_fixed_seed, opt_C, opt_f
+from modules._processing_latents import _checkpoint_named, get_fixed_seed, opt_C, opt_f
 from modules.sd_hijack import model_hijack
 from modules.shared import cmd_opts, opts, state
 from PIL import Image

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 
 from modules import errors, infotext_utils, processing, sd_samplers_common
-from modules._processing_base import program_version
+from modules._processing_latents import program_version
 from modules.shared import opts, state
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from modules import devices, extra_networks, images, processing, prompt_parser, rng, sd_models, sd_samplers, sd_samplers_common, shared
-from modules._processing_base import StableDiffusionProcessing, _checkpoint_named, opt_f
+from modules._processing_base import StableDiffusionProcessing
+from modules._processing_latents import _checkpoint_named, opt_f
 from modules.shared import opts, state
 from PIL import Image
 
@@ -167,14 +168,15 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         if self.hr_c is not None:
             return
         size = {"width": self.hr_upscale_to_x, "height": self.hr_upscale_to_y}
-        positive = prompt_parser.SdConditioning(self.hr_prompts, **size)
-        negative = prompt_parser.SdConditioning(self.hr_negative_prompts, is_negative_prompt=True, **size)
-        config = sd_samplers.find_sampler_config(self.hr_sampler_name or self.sampler_name)
-        total = config.total_steps(self.hr_second_pass_steps or self.steps)
-        self.hr_uc = self.get_conds_with_caching(prompt_parser.get_learned_conditioning, negative, self.firstpass_steps,
-                                                 [self.cached_hr_uc, self.cached_uc], self.hr_extra_network_data, total)
-        self.hr_c = self.get_conds_with_caching(prompt_parser.get_multicond_learned_conditioning, positive, self.firstpass_steps,
-                                                [self.cached_hr_c, self.cached_c], self.hr_extra_network_data, total)
+        sampler = sd_samplers.find_sampler_config(self.hr_sampler_name or self.sampler_name)
+        total = sampler.total_steps(self.hr_second_pass_steps or self.steps)
+
+        def encoded(encode, texts, is_negative, caches):
+            prompts = prompt_parser.SdConditioning(texts, is_negative, **size)
+            return self.get_conds_with_caching(encode, prompts, self.firstpass_steps, caches, self.hr_extra_network_data, total)
+
+        self.hr_uc = encoded(prompt_parser.get_learned_conditioning, self.hr_negative_prompts, True, [self.cached_hr_uc, self.cached_uc])
+        self.hr_c = encoded(prompt_parser.get_multicond_learned_conditioning, self.hr_prompts, False, [self.cached_hr_c, self.cached_c])
 
     def setup_conds(self):
         if self.is_hr_pass:                     # asked by the refiner

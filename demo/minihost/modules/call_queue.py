@@ -1,40 +1,52 @@
 """One generation at a time; errors of the page's calls become a line of HTML."""
+import contextlib
 import html
+import re
 import time
 from functools import wraps
 
 from modules import devices, errors, fifo_lock, progress, shared
 
 queue_lock = fifo_lock.FIFOLock()
+_TASK = re.compile(r"task\(.*\)", re.DOTALL)
 
 
 def wrap_queued_call(func):
-    def locked(*args, **kwargs):
+    @wraps(func)
+    def one_at_a_time(*args, **kwargs):
         with queue_lock:
-            return func(*args, **kwargs)
+            answer = func(*args, **kwargs)
+        return answer
 
-    return locked
+    return one_at_a_time
 
 
 def wrap_gradio_gpu_call(func, extra_outputs=None):
     """A first argument "task(...)" is the id that the page asks about while it waits."""
     @wraps(func)
     def queued(*args, **kwargs):
-        id_task = args[0] if args and isinstance(args[0], str) and args[0].startswith("task(") and args[0].endswith(")") else None
-        if id_task is not None:
-            progress.add_task_to_queue(id_task)
-        with queue_lock:
-            shared.state.begin(job=id_task)
-            progress.start_task(id_task)
-            try:
-                res = func(*args, **kwargs)
-                progress.record_results(id_task, res)
-            finally:
-                progress.finish_task(id_task)
-            shared.state.end()
-        return res
+        first = args[0] if args else None
+        task = first if isinstance(first, str) and _TASK.fullmatch(first) else None
+        if task:
+            progress.add_task_to_queue(task)
+        with queue_lock, _running(task):
+            made = func(*args, **kwargs)
+            progress.record_results(task, made)
+        return made
 
-    return wrap_gradio_call(queued, extra_outputs=extra_outputs, add_stats=True)
+    return wrap_gradio_call(queued, extra_outputs, True)
+
+
+@contextlib.contextmanager
+def _running(task):
+    """The state and the page's progress bar, while a job runs."""
+    shared.state.begin(task)
+    progress.start_task(task)
+    try:
+        yield
+    finally:
+        progress.finish_task(task)
+    shared.state.end()
 
 
 def wrap_gradio_call(func, extra_outputs=None, add_stats=False):

@@ -12,11 +12,9 @@ extension_paths: dict[str, Extension] = {}
 
 
 def active():
-    if "all" in (shared.opts.disable_all_extensions,) or shared.cmd_opts.disable_all_extensions:
-        return []
-    if shared.cmd_opts.disable_extra_extensions or shared.opts.disable_all_extensions == "extra":
-        return [extension for extension in extensions if extension.enabled and extension.is_builtin]
-    return [extension for extension in extensions if extension.enabled]
+    flags, setting = shared.cmd_opts, shared.opts.disable_all_extensions
+    none, only_builtin = flags.disable_all_extensions or setting == "all", flags.disable_extra_extensions or setting == "extra"
+    return [one for one in extensions if one.enabled and not none and (one.is_builtin or not only_builtin)]
 
 
 class Extension:

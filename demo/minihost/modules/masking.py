@@ -1,4 +1,6 @@
 """Rectangles around masks; filling of masked areas."""
+import functools
+
 from PIL import Image, ImageFilter, ImageOps
 
 
@@ -43,11 +45,8 @@ def expand_crop_region(crop_region, processing_width, processing_height, image_w
 
 def fill(image, mask):
     """Masked areas in blurred colours of what is around them, coarse to fine."""
-    known = Image.new("RGBa", image.size)
-    known.paste(image.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(mask.convert("L")))
-    out = Image.new("RGBA", image.size)
-    for radius, repeats in ((256, 1), (64, 1), (16, 2), (4, 4), (2, 2), (0, 1)):
-        layer = known.filter(ImageFilter.GaussianBlur(radius)).convert("RGBA")
-        for _ in range(repeats):
-            out.alpha_composite(layer)
-    return out.convert("RGB")
+    around = Image.composite(image.convert("RGBA").convert("RGBa"), Image.new("RGBa", image.size), ImageOps.invert(mask.convert("L")))
+    radii = (256, 64, 16, 16, 4, 4, 4, 4, 2, 2, 0)
+    layers = {radius: around.filter(ImageFilter.GaussianBlur(radius)).convert("RGBA") for radius in set(radii)}
+    stack = (layers[radius] for radius in radii)
+    return functools.reduce(Image.alpha_composite, stack, Image.new("RGBA", image.size)).convert("RGB")

@@ -1,4 +1,5 @@
 """Settings: their description (`OptionInfo`) and their values (`Options`)."""
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,24 +93,26 @@ class Options:
 
     def set(self, key, value, is_api=False, run_callbacks=True):
         """Set and, if it changed, call `onchange`. True when it changed; an unknown key raises KeyError."""
-        old = self.data.get(key)
-        if old == value:
+        before = self.data.get(key)
+        if before == value:
             return False
         info = self.data_labels[key]
-        if info.do_not_save or (is_api and info.restrict_api):
-            return False
-        try:
-            setattr(self, key, value)
-        except RuntimeError:
-            return False
-        if run_callbacks and info.onchange is not None:
+        changed = not info.do_not_save and not (info.restrict_api and is_api) and self._may_be_set(key, value)
+        if changed and run_callbacks:
             try:
-                info.onchange()
+                (info.onchange or (lambda: None))()
             except Exception as error:
                 errors.display(error, f"setting {key} to {value}")
-                setattr(self, key, old)
-                return False
-        return True
+                changed = False
+                setattr(self, key, before)
+        return changed
+
+    def _may_be_set(self, key, value):
+        """Set it, unless a flag or the page forbids that."""
+        with contextlib.suppress(RuntimeError):
+            setattr(self, key, value)
+            return True
+        return False
 
     def get_default(self, key):
         info = self.data_labels.get(key)

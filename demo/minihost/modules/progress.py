@@ -27,8 +27,7 @@ def finish_task(id_task):
     global current_task
     if current_task == id_task:
         current_task = None
-    finished_tasks.append(id_task)
-    del finished_tasks[:-16]
+    finished_tasks[:] = [*finished_tasks[-15:], id_task]
 
 
 def create_task_id(task_type):

@@ -42,18 +42,24 @@ class CFGDenoiser(torch.nn.Module):
         self.last_noise_uncond = None
         self.mask_before_denoising = False
 
+    def _make_model(self):
+        """shared.sd_model as the sampling functions call it."""
+        raise NotImplementedError
+
     @property
     def inner_model(self):
-        raise NotImplementedError
+        self.model_wrap = self._make_model() if self.model_wrap is None else self.model_wrap
+        return self.model_wrap
 
     def combine_denoised(self, x_out, conds_list, uncond, cond_scale):
         """uncond + sum over the parts of scale * weight * (part - uncond)."""
-        base = x_out[-uncond.shape[0]:]
-        out = base.clone()
-        for i, parts in enumerate(conds_list):
+        combined = []
+        for parts, without in zip(conds_list, x_out[-len(uncond):]):
+            guided = without
             for row, weight in parts:
-                out[i] += (x_out[row] - base[i]) * (weight * cond_scale)
-        return out
+                guided = guided + (x_out[row] - without) * (weight * cond_scale)
+            combined.append(guided)
+        return torch.stack(combined)
 
     def get_pred_x0(self, x_in, x_out, sigma):
         return x_out
@@ -65,13 +71,10 @@ class CFGDenoiser(torch.nn.Module):
     def pad_cond_uncond(self, cond, uncond):
         """Fill the shorter up with empty chunks."""
         chunk = shared.sd_model.cond_stage_model_empty_prompt
-        missing = (cond.shape[1] - uncond.shape[1]) // chunk.shape[1]
-        self.padded_cond_uncond = missing != 0 or self.padded_cond_uncond
-        if missing < 0:
-            cond = pad_cond(cond, -missing, chunk)
-        elif missing > 0:
-            uncond = pad_cond(uncond, missing, chunk)
-        return cond, uncond
+        sizes = [tensor.shape[1] // chunk.shape[1] for tensor in (cond, uncond)]
+        self.padded_cond_uncond |= sizes[0] != sizes[1]
+        return tuple(tensor if size == max(sizes) else pad_cond(tensor, max(sizes) - size, chunk)
+                     for tensor, size in zip((cond, uncond), sizes))
 
     def pad_cond_uncond_v0(self, cond, uncond):
         """Cut uncond, or fill it up with its last vector."""

@@ -37,12 +37,9 @@ sampler_extra_params = {
 
 
 class CFGDenoiserKDiffusion(sd_samplers_cfg_denoiser.CFGDenoiser):
-    @property
-    def inner_model(self):
-        if self.model_wrap is None:
-            kind = "CompVisVDenoiser" if shared.sd_model.parameterization == "v" else "CompVisDenoiser"
-            self.model_wrap = getattr(k_diffusion.external, kind)(shared.sd_model, quantize=opts.enable_quantization)
-        return self.model_wrap
+    def _make_model(self):
+        kind = {"v": "CompVisVDenoiser"}.get(shared.sd_model.parameterization, "CompVisDenoiser")
+        return getattr(k_diffusion.external, kind)(shared.sd_model, quantize=opts.enable_quantization)
 
 
 class KDiffusionSampler(sd_samplers_common.Sampler):

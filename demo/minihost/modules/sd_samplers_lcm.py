@@ -50,11 +50,8 @@ def sample_lcm(model, x, sigmas, extra_args=None, callback=None, disable=None, n
 
 
 class CFGDenoiserLCM(sd_samplers_cfg_denoiser.CFGDenoiser):
-    @property
-    def inner_model(self):
-        if self.model_wrap is None:
-            self.model_wrap = LCMCompVisDenoiser(shared.sd_model)
-        return self.model_wrap
+    def _make_model(self):
+        return LCMCompVisDenoiser(shared.sd_model)
 
 
 class LCMSampler(sd_samplers_kdiffusion.KDiffusionSampler):

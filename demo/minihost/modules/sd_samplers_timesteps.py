@@ -43,12 +43,9 @@ class CFGDenoiserTimesteps(CFGDenoiser):
         a = self.alphas[sigma.to(int)][:, None, None, None]
         return (x_in - (1 - a).sqrt() * x_out) / a.sqrt()
 
-    @property
-    def inner_model(self):
-        if self.model_wrap is None:
-            kind = CompVisTimestepsVDenoiser if shared.sd_model.parameterization == "v" else CompVisTimestepsDenoiser
-            self.model_wrap = kind(shared.sd_model)
-        return self.model_wrap
+    def _make_model(self):
+        kind = {"v": CompVisTimestepsVDenoiser}.get(shared.sd_model.parameterization, CompVisTimestepsDenoiser)
+        return kind(shared.sd_model)
 
 
 class CompVisSampler(sd_samplers_common.Sampler):

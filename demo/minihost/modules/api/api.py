@@ -1,6 +1,4 @@
 """/sdapi/v1: the routes that an extension and its users meet."""
-import base64
-import io
 import time
 from contextlib import closing
 from secrets import compare_digest
@@ -9,13 +7,10 @@ from typing import Any
 
 import gradio as gr
 import uvicorn
-from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.encoders import jsonable_encoder
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import HTTPException
-from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from modules import (
-    errors,
     images,
     infotext_utils,
     progress,
@@ -27,6 +22,7 @@ from modules import (
     sd_vae,
     shared,
 )
+from modules._api_pictures import api_middleware, decode_base64_to_image, encode_pil_to_base64
 from modules.api import models
 from modules.processing import StableDiffusionProcessingImg2Img, StableDiffusionProcessingTxt2Img, process_images
 from modules.sd_models_config import find_checkpoint_config_near_filename
@@ -42,60 +38,8 @@ def script_name_to_index(name, scripts):
 
 def validate_sampler_name(name):
     if name not in sd_samplers.all_samplers_map:
-        raise HTTPException(400, "Sampler not found")
+        raise HTTPException(detail="Sampler not found", status_code=400)
     return name
-
-
-def decode_base64_to_image(encoding):
-    """base64 or a data: URI; addresses are refused (minihost fetches nothing)."""
-    if encoding.startswith(("http://", "https://")):
-        raise HTTPException(500, "Requests not allowed")
-    if encoding.startswith("data:image/"):
-        _, _, encoding = encoding.partition(",")
-    try:
-        return images.read(io.BytesIO(base64.b64decode(encoding)))
-    except Exception as error:
-        raise HTTPException(status_code=500, detail="Invalid encoded image") from error
-
-
-def encode_pil_to_base64(image):
-    """A string is handed through."""
-    if isinstance(image, str):
-        return image
-    buffer, kind = io.BytesIO(), opts.samples_format.lower()
-    if kind == "png":
-        image.save(buffer, format="PNG", pnginfo=images._text_chunks(image.info))
-    elif kind in ("jpg", "jpeg", "webp"):
-        image.convert("RGB").save(buffer, format="WEBP" if kind == "webp" else "JPEG", quality=opts.jpeg_quality,
-                                  exif=images._exif_comment(image.info.get("parameters")))
-    else:
-        raise HTTPException(500, "Invalid image format")
-    return base64.b64encode(buffer.getvalue())
-
-
-def api_middleware(app: FastAPI):
-    """An exception becomes JSON with its `status_code`, `detail` and `body` attributes, if it has them."""
-    def handle(request: Request, e: Exception):
-        known = vars(e)
-        err = {"error": type(e).__name__, "detail": known.get("detail", ""), "body": known.get("body", ""), "errors": str(e)}
-        if not isinstance(e, HTTPException):
-            errors.report(f"API error: {request.method}: {request.url} {err}", exc_info=True)
-        return JSONResponse(status_code=known.get("status_code", 500), content=jsonable_encoder(err))
-
-    @app.middleware("http")
-    async def catch(request: Request, call_next):
-        try:
-            return await call_next(request)
-        except Exception as error:
-            return handle(request, error)
-
-    @app.exception_handler(Exception)
-    async def any_exception(request: Request, e: Exception):
-        return handle(request, e)
-
-    @app.exception_handler(HTTPException)
-    async def http_exception(request: Request, e: HTTPException):
-        return handle(request, e)
 
 
 class Api:
@@ -133,7 +77,7 @@ class Api:
         known = self.credentials.get(credentials.username)
         if known is not None and compare_digest(credentials.password, known):
             return True
-        raise HTTPException(401, "Incorrect username or password", {"WWW-Authenticate": "Basic"})
+        raise HTTPException(detail="Incorrect username or password", status_code=401, headers={"WWW-Authenticate": "Basic"})
 
     def get_selectable_script(self, script_name, script_runner):
         if not script_name:
@@ -174,7 +118,7 @@ class Api:
         for name, wanted in (request.alwayson_scripts or {}).items():
             script = self.get_script(name, script_runner)
             if not script.alwayson:
-                raise HTTPException(422, "Cannot have a selectable script in the always on scripts params")
+                raise HTTPException(detail="Cannot have a selectable script in the always on scripts params", status_code=422)
             given = list(wanted.get("args", ()))[:script.args_to - script.args_from]
             args[script.args_from:script.args_from + len(given)] = given
         return args
@@ -245,7 +189,7 @@ class Api:
 
     def img2imgapi(self, img2imgreq: models.StableDiffusionImg2ImgProcessingAPI):
         if img2imgreq.init_images is None:
-            raise HTTPException(404, "Init image not found")
+            raise HTTPException(detail="Init image not found", status_code=404)
         mask = decode_base64_to_image(img2imgreq.mask) if img2imgreq.mask else img2imgreq.mask
         processed, pictures = self._generate(img2imgreq, "img2img", StableDiffusionProcessingImg2Img, scripts.scripts_img2img,
                                              self.default_script_arg_img2img, mask=mask)
