@@ -1,6 +1,7 @@
 """Pictures: resize, read, save with the infotext inside."""
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -187,11 +188,8 @@ def read(fp, **kwargs):
 
 def fix_image(image: Image.Image):
     """Turned as EXIF says."""
-    if image is None:
-        return None
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image
+    with contextlib.suppress(Exception):            # EXIF data that cannot be read leaves the picture as it is
+        image = image and ImageOps.exif_transpose(image)
+    return image
 
 

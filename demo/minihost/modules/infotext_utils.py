@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import re
@@ -60,12 +61,10 @@ def quote(text):
 
 
 def unquote(text):
-    if len(text) < 2 or text[0] + text[-1] != '""':
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    if re.fullmatch(r'".*"', text, re.DOTALL):
+        with contextlib.suppress(ValueError):
+            text = json.loads(text)
+    return text
 
 
 def image_from_url_text(filedata):

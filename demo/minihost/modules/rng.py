@@ -77,8 +77,8 @@ class ImageRNG:
         return torch.stack(noise).to(shared.device)
 
     def next(self):
-        if self.is_first:
-            self.is_first = False
+        was_first, self.is_first = self.is_first, False
+        if was_first:
             return self.first()
         return torch.stack([randn_without_seed(self.shape, generator) for generator in self.generators]).to(shared.device)
 

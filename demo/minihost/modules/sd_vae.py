@@ -74,11 +74,11 @@ def delete_base_vae():
 
 def restore_base_vae(model):
     global loaded_vae_file
-    is_own = model.sd_checkpoint_info == checkpoint_info
-    if is_own and base_vae is not None:
-        _load_vae_dict(model, base_vae)
-        loaded_vae_file = None
+    kept = base_vae if model.sd_checkpoint_info == checkpoint_info else None
     delete_base_vae()
+    if kept is not None:
+        loaded_vae_file = None
+        _load_vae_dict(model, kept)
 
 
 def load_vae_dict(filename, map_location):

@@ -106,15 +106,14 @@ class State:
             self.do_set_current_image()
 
     def do_set_current_image(self):
-        if self.current_latent is None:
-            return
         from modules import sd_samplers
 
+        make = {True: sd_samplers.samples_to_image_grid}.get(shared.opts.show_progress_grid, sd_samplers.sample_to_image)
+        latent, step = self.current_latent, self.sampling_step
         try:
-            make = sd_samplers.samples_to_image_grid if shared.opts.show_progress_grid else sd_samplers.sample_to_image
-            step, picture = self.sampling_step, make(self.current_latent)
-            self.assign_current_image(picture)
-            self.current_image_sampling_step = step
+            if latent is not None:
+                self.assign_current_image(make(latent))
+                self.current_image_sampling_step = step
         except Exception:
             errors.record_exception()
 
