@@ -39,7 +39,7 @@ def panels(work: Path) -> dict[str, dict[str, Curve]]:
     for title, names in {"text to image, weighted eps loss": ["base"], "personalised, weighted eps loss": PERSONALISED}.items():
         logs = {name: own_log(work / name / "log.csv")["loss"] for name in names if (work / name / "log.csv").exists()}
         found |= {title: logs} if logs else {}
-    stages = [name for name in ("motion", "condition", *ABLATIONS) if (work / name / "log.csv").exists()]
+    stages = [name for name in ("motion", "short", "condition", *ABLATIONS) if (work / name / "log.csv").exists()]
     if stages:
         found["PIA on the frozen base, weighted eps loss"] = {name: trainer_log(work / name / "log.csv") for name in stages}
     return found
