@@ -32,7 +32,7 @@ def _alignment(base: dict) -> list:
 def _control(base: dict) -> list:
     moved = [base[f"moved_{m}"] for m in ("small", "moderate", "large")]
     ratios = (moved[1] / moved[0], moved[2] / moved[1])
-    sizes = " < ".join(f"{m:.1f}" for m in moved)
+    sizes = " / ".join(f"{m:.1f}" for m in moved)
     return [
         row("direction follows the prompt", percent(base["direction"]), ">= 90 %", base["direction"] >= 0.9),
         row("displacement small, moderate, large", f"{sizes} px (x{ratios[0]:.2f}, x{ratios[1]:.2f})", "each >= x1.3", min(ratios) >= 1.3),
@@ -47,7 +47,7 @@ def _personalised(models: dict) -> list:
         if name != BASE:
             gaps = {key: 100 * (base[key] - found[key]) for key in ("all", "direction")}
             text = f"alignment {percent(found['all'])}, {found['psnr']:.1f} dB, direction {percent(found['direction'])}, "
-            text += " < ".join(f"{found[f'moved_{m}']:.1f}" for m in ("small", "moderate", "large"))
+            text += " / ".join(f"{found[f'moved_{m}']:.1f}" for m in ("small", "moderate", "large"))
             text += f" px, rank {found['affinity_rank']:.2f}, loop {found['loop']:.2f}"
             rows.append(row(f"personalised: {name}", text, "within 10 points", max(gaps.values()) <= 10))
     return rows
