@@ -36,7 +36,7 @@ class Recipe:
     clips: int = 2400
     motion_steps: int = 500
     short_steps: int = 500
-    condition_steps: int = 500
+    condition_steps: int = 1000
     ablation_steps: int = 200
     style_steps: int = 350
     exported: str = "short"  # the stage whose PIA weights are exported

@@ -26,7 +26,10 @@ MOTION = {"stage": "motion", "learning_rate": 1e-3, "lr_schedule": "cosine", "se
 # First many clips of few frames, from which the condition is learned faster; then whole clips.
 CONDITION = {"stage": "condition", "learning_rate": 1e-3, "condition_learning_rate": 5e-3, "high_noise_weight": 100.0}
 SHORT = CONDITION | {"batch_size": 16, "keep_every": 100, "seed": 3}
-WHOLE = CONDITION | {"lr_schedule": "cosine", "learning_rate": 6e-4, "condition_learning_rate": 3e-3, "keep_every": 50, "seed": 4}
+WHOLE = CONDITION | {
+    "accumulate": 4, "lr_schedule": "cosine", "learning_rate": 6e-4, "condition_learning_rate": 3e-3, "save_every": 25, "keep_every": 100,
+    "seed": 5,
+}  # fmt: skip
 SHORT_FRAMES = 4
 ABLATIONS = {
     "onehot": {"affinity_mode": "onehot"},  # 1 at the condition frame, 0 elsewhere
