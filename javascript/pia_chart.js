@@ -71,7 +71,7 @@ pia.onPanel((panel) => {
     const { words, make, draw } = pia;
     const BOX = { width: 640, height: 230, left: 46, right: 14, top: 26, bottom: 24 };      // pixels; the width follows the page
     const FIELDS = ["num_frames", "motion", "magnitude", "affinity", "condition_frame"];
-    const state = { values: [], points: [], fields: "", motion: "animate", dragged: -1, asked: 0, sentence: "" };
+    const state = { values: [], points: [], fields: "", motion: "animate", dragged: -1, asked: 0, about: "", wrong: false };
 
     const plot = draw("svg", { class: "pia-plot", viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: "group",
         "aria-label": words("Affinity of every frame") });
@@ -250,9 +250,11 @@ pia.onPanel((panel) => {
         return JSON.stringify(FIELDS.map((name) => pia.read(panel, name)));
     }
 
-    function say(sentence) {
-        state.sentence = sentence;
+    /** A sentence under the chart: it stands until the numbers that it is about change, `wrong` until they can be used. */
+    function say(sentence, wrong = false) {
         message.textContent = sentence;
+        state.about = pia.read(panel, "affinity");
+        state.wrong = wrong;
     }
 
     /** The person chose a motion: a table has no use for the numbers, and "custom" needs some. */
@@ -286,13 +288,13 @@ pia.onPanel((panel) => {
         try {
             const answer = await pia.call("affinity", request());
             if (asked !== state.asked) return;
-            say("");
+            if (state.wrong || pia.read(panel, "affinity") !== state.about) say("");
             if (pia.curve.same(answer.affinity, state.values)) return render(focusedPoint());
             state.values = answer.affinity.map(pia.curve.rounded);
             state.points = pia.curve.pointsOf(state.values);
             render(focusedPoint());
         } catch (error) {
-            if (asked === state.asked) say(error.message);
+            if (asked === state.asked) say(error.message, true);
         }
     }
 

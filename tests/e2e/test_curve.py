@@ -1,5 +1,6 @@
 """The affinity curve: what it shows, and drawing it by mouse and keyboard."""
 import pytest
+from playwright.sync_api import expect
 
 from .conftest import RESTORE, draw_clip, open_panel, show_tab, value, wait_value
 
@@ -143,7 +144,11 @@ def test_the_motion_of_a_clip_becomes_the_curve(curve, tmp_path):
     wait_value(curve, "motion", "custom")
     written = numbers(curve)
     assert len(written) == 8 and written[0] == 1.0 and min(written[1:]) < 0.95
-    assert "moves.gif" in curve.inner_text("#img2img_pia_chart .pia-message")
+    message = curve.locator("#img2img_pia_chart .pia-message")
+    curve.wait_for_timeout(1000)  # the chart has asked for the new numbers by then, and must not wipe the sentence
+    assert "moves.gif" in message.inner_text()
+    curve.locator("#img2img_pia_motion label", has_text="animate").click()
+    expect(message).to_have_text("")
 
 
 def test_a_file_that_is_no_clip_gets_a_sentence(curve, tmp_path):
