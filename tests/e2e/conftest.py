@@ -1,6 +1,9 @@
 """`page`: the panel on minihost in headless Chromium. One server and one browser per test session; requests leave 127.0.0.1 never.
 
 The server's download address is `hub`, a local server that plays Hugging Face as each test wishes.
+PIA_WEBUI_URL: the address of a running WebUI on this machine; the tests then drive its page instead. It must have the extension, a
+PIA model that fits the selected checkpoint, and `--api`; outputs land in its folders. The download's address cannot be set through the API, so
+the tests of the download need a server of their own and are left out then.
 """
 from __future__ import annotations
 
@@ -40,6 +43,8 @@ def free_port() -> int:
 class Server:
     """minihost in a process of its own."""
 
+    is_foreign = False
+
     def __init__(self, folder: Path, flags: tuple[str, ...] = (), settings: dict | None = None) -> None:
         self.port, self.folder = free_port(), folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +78,22 @@ class Server:
         self.process.wait(30)
         self.log.close()
 
+    def outputs(self) -> Path:
+        return self.folder / "outputs"
+
+
+class RunningHost(Server):
+    """A WebUI that somebody else started."""
+
+    is_foreign = True
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/") + "/"
+
+    def outputs(self) -> Path:
+        with urllib.request.urlopen(self.url + "sdapi/v1/options", timeout=120) as answer:
+            return Path(json.load(answer)["outdir_img2img_samples"])
+
 
 @pytest.fixture(scope="session")
 def hub():
@@ -82,6 +103,9 @@ def hub():
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, hub):
+    if os.environ.get("PIA_WEBUI_URL"):
+        yield RunningHost(os.environ["PIA_WEBUI_URL"])
+        return
     running = Server(tmp_path_factory.mktemp("e2e"), settings={"pia_download_url": hub.url + "pia.ckpt"})
     try:
         yield running.wait()

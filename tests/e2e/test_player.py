@@ -77,7 +77,7 @@ def test_a_frame_goes_back_to_img2img_with_its_settings(player):
 
 
 def test_png_info_reads_a_clip_and_sends_every_field_back(player, clip_made, server):
-    gif = next((server.folder / "outputs").rglob("*.gif"))
+    gif = max(server.outputs().rglob("*.gif"))
     infotext_fields = {"affinity": "1, 0.25, 0.5", "num_frames": "12", "fps": "5", "condition_frame": "2"}
     player.evaluate("""fields => {
         const panel = {part: (name) => gradioApp().querySelector(`#img2img_pia_${name}`)};
