@@ -125,15 +125,15 @@ def browser():
         running.close()
 
 
-def open_page(browser, url: str, **context):
-    """The WebUI's page; `page.problems` collects errors of its scripts."""
+def open_page(browser, url: str, without: str = "", **context):
+    """The WebUI's page; `page.problems` collects errors of its scripts. Files with `without` in their address are not answered."""
     page = browser.new_context(viewport={"width": 1280, "height": 1600}, **context).new_page()
     page.set_default_timeout(PATIENCE)
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("console", lambda message: page.problems.append(message.text) if "PIA" in message.text and message.type == "error" else None)
     page.route("**/*", lambda route: route.continue_() if route.request.url.startswith(("http://127.0.0.1", "data:", "blob:"))
-               else route.abort())
+               and not (without and without in route.request.url) else route.abort())
     page.goto(url, wait_until="domcontentloaded")
     page.wait_for_selector("#txt2img_prompt textarea")
     return page

@@ -1,7 +1,7 @@
 """The player, and the way of a clip's settings through infotext back into the panel."""
 import pytest
 
-from .conftest import show_tab, value, wait_value
+from .conftest import draw_picture, open_page, open_panel, show_tab, value, wait_value
 
 PLAYER = "#img2img_pia_player "
 NUMBER = f"document.querySelector('{PLAYER}.pia-number').textContent"
@@ -101,3 +101,36 @@ def test_a_pasted_curve_is_drawn(player):
     wait_value(player, "affinity", "1, 0.2, 0.4, 0.6")
     wait_value(player, "motion", "custom")
     player.wait_for_function("document.querySelectorAll('#img2img_pia_chart .pia-dot').length === 4")
+
+
+def test_a_second_page_shows_the_clip_and_has_fields_of_its_own(player, browser, server):
+    other = open_page(browser, server.url)
+    show_tab(other, "img2img")
+    open_panel(other, "img2img")
+    other.wait_for_selector(PLAYER + ".pia-clips button")
+    other.locator("#img2img_pia_affinity textarea").press_sequentially("1 0")
+    wait_value(other, "motion", "custom")
+    assert value(player, "affinity") == "" and value(player, "motion") == "animate"
+    assert other.problems == []
+    other.context.close()
+
+
+def test_the_panel_makes_a_clip_without_its_scripts(browser, server, tmp_path):
+    """Numbers field and Generate are the WebUI's own; only chart, player and notices need the extension's JavaScript."""
+    page = open_page(browser, server.url, without="javascript/pia")
+    assert page.evaluate("typeof pia") == "undefined"
+    before = len(list(server.outputs().rglob("*.gif")))
+    show_tab(page, "img2img")
+    page.click("#img2img_pia_enabled .label-wrap")
+    page.set_input_files("#img2img_image input[type=file]", draw_picture(tmp_path / "in.png"))
+    page.wait_for_selector("#img2img_image img")
+    page.check("#img2img_pia_enabled-visible-checkbox")
+    page.fill("#img2img_pia_affinity textarea", "1, 0.3")
+    for name, number in (("pia_num_frames", 4), ("width", 64), ("height", 64), ("steps", 2)):
+        field = page.locator(f"#img2img_{name} input[type=number]")
+        field.fill(str(number))
+        field.press("Tab")
+    page.click("#img2img_generate")
+    page.wait_for_function("document.querySelector('#html_info_img2img').innerText.includes('PIA affinity: 1.0 0.3')")
+    assert len(list(server.outputs().rglob("*.gif"))) == before + 1
+    page.context.close()
