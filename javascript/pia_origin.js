@@ -21,10 +21,11 @@ pia.onPanel((panel) => {
         return gradioApp().querySelector("#img2img_prompt textarea");
     }
 
-    /** The picture to animate as the page holds it (a data URL), or "". */
+    /** The picture to animate as the page holds it (a data URL), or "". Gradio hides the image itself while its drawing surface shows it. */
     function picture() {
-        const shown = [...gradioApp().querySelectorAll("#img2img_image img, #img2maskimg img")].find((image) => image.offsetParent);
-        return shown && shown.src.startsWith("data:") ? shown.src : "";
+        const shown = [...gradioApp().querySelectorAll("#img2img_image, #img2maskimg")].find((component) => component.offsetParent);
+        const image = shown && shown.querySelector("img[src^='data:']");
+        return image ? image.src : "";
     }
 
     async function look() {

@@ -1,6 +1,8 @@
 """Make the miniature: `python -m demo.miniature all --work DIR`, or one stage of it; a stage that was stopped goes on where it was.
 
-Stages in order: vae, base, clips, motion, short, condition, onehot, no_affinity, frozen_motion, styles (or one style's name), export.
+Stages in order: vae, base, clips, motion, short, condition, refine, joint, styles (or one style's name), export. The ablations onehot,
+no_affinity and frozen_motion go on from `motion`. `torchrun --nproc_per_node 2 -m demo.miniature joint --work DIR` takes two cores for a stage
+of PIA.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 import torch
 
 from lib_pia.checkpoint import load_pia_model, save_pia_model
-from lib_pia.training import AffinityScale
+from lib_pia.model import PIAModel
 
 from . import base, lora, personalise, pia, vae
 from .clips import ClipPool, PoolSource, clip_pool
@@ -37,9 +39,10 @@ class Recipe:
     motion_steps: int = 500
     short_steps: int = 500
     condition_steps: int = 1000
+    refine_steps: int = 1000
+    joint_steps: int = 1400
     ablation_steps: int = 200
     style_steps: int = 350
-    exported: str = "short"  # the stage whose PIA weights are exported
 
 
 class Work:
@@ -63,20 +66,35 @@ class Work:
         vae.fold_epsilon(model)
         return model.eval().requires_grad_(False)
 
-    def base(self) -> None:
-        torch.manual_seed(10)
-        model = Miniature()
-        model.vae = self.trained_vae()
+    def pictures(self, model: Miniature) -> base.Pool:
+        """The pictures that the base trains on, made once."""
         path = self.folder / "base_pool.pt"
         if not path.exists():
             pool = base.picture_pool(model, np.random.default_rng(11), self.recipe.base_pictures)
             torch.save((pool.latents, pool.captions), path)
-        base.train(model, Run(self.folder / "base"), base.Pool(*torch.load(path, weights_only=True)), self.recipe.base_steps)
-        torch.save({"unet": model.unet.state_dict(), "text": model.text.state_dict()}, self.folder / "base" / "final.pt")
+        return base.Pool(*torch.load(path, weights_only=True))
 
-    def trained_base(self) -> Miniature:
+    def keep_base(self, model: Miniature, stage: str) -> None:
+        torch.save({"unet": model.unet.state_dict(), "text": model.text.state_dict()}, self.folder / stage / "final.pt")
+
+    def base(self) -> None:
+        torch.manual_seed(10)
         model = Miniature()
-        state = torch.load(self.folder / "base" / "final.pt", weights_only=True)
+        model.vae = self.trained_vae()
+        base.train(model, Run(self.folder / "base"), self.pictures(model), self.recipe.base_steps)
+        self.keep_base(model, "base")
+
+    def refine(self) -> None:
+        model = self.trained_base("base")
+        torch.manual_seed(12)
+        model.unet.requires_grad_(True)
+        base.train(model, Run(self.folder / "refine"), self.pictures(model), self.recipe.refine_steps, base.REFINE)
+        self.keep_base(model, "refine")
+
+    def trained_base(self, stage: str = "joint") -> Miniature:
+        """The base as `stage` left it, without gradients."""
+        model = Miniature()
+        state = torch.load(self.folder / stage / "final.pt", weights_only=True)
         model.unet.load_state_dict(state["unet"])
         model.text.load_state_dict(state["text"])
         model.vae = self.trained_vae()
@@ -86,11 +104,16 @@ class Work:
         clip_pool(self.trained_vae(), 21, self.recipe.clips).save(self.folder / "clips.pt")
 
     def pia_stage(self, name: str, before: str, options: dict, frames: int = FRAMES) -> None:
-        """One stage of PIA's training, from the weights of the stage `before` ("" is from nothing)."""
-        model = self.trained_base()
-        start = load_pia_model(self.folder / before / "pia.safetensors", dtype=torch.float32) if before else None
-        source = PoolSource(ClipPool.load(self.folder / "clips.pt"), model, 31, frames)
-        pia.train_stage(model, start, source, self.folder / name, options)
+        """One stage of PIA's training on the frozen base, from the weights of the stage `before` ("" is from nothing)."""
+        model = self.trained_base("base")
+        start = self.trained_pia(before) if before else None
+        pia.train_stage(model, start, self.source(model, frames), self.folder / name, options)
+
+    def source(self, model: Miniature, frames: int = FRAMES) -> PoolSource:
+        return PoolSource(ClipPool.load(self.folder / "clips.pt"), model, 31, frames)
+
+    def trained_pia(self, stage: str) -> PIAModel:
+        return load_pia_model(self.folder / stage / "pia.safetensors", dtype=torch.float32)
 
     def motion(self) -> None:
         self.pia_stage("motion", "", pia.MOTION | {"steps": self.recipe.motion_steps})
@@ -100,6 +123,12 @@ class Work:
 
     def condition(self) -> None:
         self.pia_stage("condition", "short", pia.WHOLE | {"steps": self.recipe.condition_steps})
+
+    def joint(self) -> None:
+        model, folder = self.trained_base("refine"), self.folder / "joint"
+        start, pool = self.trained_pia("condition"), self.pictures(model)
+        pia.train_joint(model, start, self.source(model), pool, folder, self.recipe.joint_steps)
+        self.keep_base(model, "joint")
 
     def ablation(self, name: str) -> None:
         options = pia.SHORT | {"steps": self.recipe.ablation_steps} | pia.ABLATIONS[name]
@@ -118,12 +147,8 @@ class Work:
         """Write what is trained so far into the models' folder, fp16."""
         self.models.mkdir(parents=True, exist_ok=True)
         self.trained_base().save(self.models / "miniature.safetensors")
-        if (self.folder / "clips.pt").exists():
-            scale: AffinityScale = ClipPool.load(self.folder / "clips.pt").scale()
-            scale.save(self.models / "miniature_affinity.json")
-        trained = self.folder / self.recipe.exported / "pia.safetensors"
-        if trained.exists():
-            save_pia_model(load_pia_model(trained, dtype=torch.float32), self.models / "miniature_pia.safetensors", half=True)
+        ClipPool.load(self.folder / "clips.pt").scale().save(self.models / "miniature_affinity.json")
+        save_pia_model(self.trained_pia("joint"), self.models / "miniature_pia.safetensors", half=True)
         for name in personalise.PERSONALISED:
             path = self.folder / name / "lora.safetensors"
             if path.exists():
@@ -138,13 +163,13 @@ class Work:
             getattr(self, stage)()
 
 
-ALL = ("vae", "base", "clips", "motion", "short", "condition", "styles", *pia.ABLATIONS, "export")
+ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint", "styles", "export")
 
 
 def main(arguments: list[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m demo.miniature", description=__doc__, formatter_class=raw)
-    parser.add_argument("stage", nargs="+", choices=("all", *ALL, *personalise.PERSONALISED), metavar="STAGE", help="all, or stages")
+    parser.add_argument("stage", nargs="+", choices=("all", *ALL, *pia.ABLATIONS, *personalise.PERSONALISED), metavar="STAGE", help="all, or stages")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints, logs and pools (about 400 MB)")
     parser.add_argument("--models", type=Path, default=MODELS, help="where `export` writes")
     parser.add_argument("--recipe", type=json.loads, default={}, help='other steps or sizes, as JSON: {"base_steps": 500}')

@@ -70,18 +70,19 @@ class PoolSource:
     """A `ClipSource` over a pool: sample number n is always the same clip with the same condition frame.
 
     frames: how many of a clip's 16 frames a sample has, in order, the condition frame among them.
+    first: share of samples whose condition frame is the clip's first, as it mostly is in use; the others' is any, as in the paper.
     """
 
-    def __init__(self, pool: ClipPool, model: Miniature, seed: int, frames: int = FRAMES):
-        self.pool, self.scale, self.seed, self.frames = pool, pool.scale(), seed, frames
+    def __init__(self, pool: ClipPool, model: Miniature, seed: int, frames: int = FRAMES, first: float = 0.0):
+        self.pool, self.scale, self.seed, self.frames, self.first = pool, pool.scale(), seed, frames, first
+        self.from_first = (pool.condition_frames == 0).nonzero().tolist()  # [clip, place among its condition frames]
         self.text = encode_all(model, pool.captions)
         self.motion_text = encode_all(model, [caption.split(", ", 1)[1] for caption in pool.captions])
         self.null_text = encode_all(model, [""])[0]
 
     def __call__(self, first: int, count: int) -> ClipBatch:
         rngs = [draw(self.seed, n) for n in range(first, first + count)]
-        clips = torch.tensor([int(rng.integers(len(self.text))) for rng in rngs])
-        kept = torch.tensor([int(rng.integers(CONDITION_FRAMES)) for rng in rngs])
+        clips, kept = torch.tensor([self.pick(rng) for rng in rngs]).unbind(1)
         motion_only = torch.tensor([rng.random() < MOTION_ONLY for rng in rngs])
         text = torch.where(motion_only[:, None, None], self.motion_text[clips], self.text[clips])
         condition = self.pool.condition_frames[clips, kept]
@@ -89,6 +90,13 @@ class PoolSource:
         shown = torch.stack([self.frames_with(int(c), rng) for c, rng in zip(condition, rngs)])  # [B, frames]
         latents = self.pool.latents[clips[:, None], shown]
         return ClipBatch(latents, text, self.null_text, affinity.gather(1, shown), (shown < condition[:, None]).sum(1))
+
+    def pick(self, rng: np.random.Generator) -> list[int]:
+        """A clip, and which of its condition frames."""
+        picked = [int(rng.integers(len(self.text))), int(rng.integers(CONDITION_FRAMES))]
+        if self.first and rng.random() < self.first:
+            return self.from_first[int(rng.integers(len(self.from_first)))]
+        return picked
 
     def frames_with(self, condition_frame: int, rng: np.random.Generator) -> torch.Tensor:
         """Frame numbers in order: the condition frame and others drawn at random."""

@@ -1,6 +1,7 @@
-"""PIA for the miniature, by the project's own training: motion modules (text-to-video), the condition, the paper's ablations.
+"""PIA for the miniature, by the project's own training: motion modules (text-to-video), the condition, the base along with it, the ablations.
 
-The base is frozen throughout. The ablations go on from the same motion stage, with the same clips, draws and number of steps.
+The base is frozen but for the last stage, `joint`. The ablations go on from the same motion stage, with the same clips, draws and steps.
+Several processes (`torchrun`) share a batch and see what one sees.
 """
 
 from pathlib import Path
@@ -9,11 +10,13 @@ import torch
 
 from lib_pia.checkpoint import load_pia_model
 from lib_pia.model import PIAModel
-from lib_pia.training import TrainConfig, Trainer, fresh_model, train
+from lib_pia.training import Processes, TrainConfig, fresh_model, join_processes, train
 
+from .base import Emphasis, Pool, picture_loss, schedules
 from .clips import PoolSource
 from .fast import quick_attention
 from .net import Miniature
+from .trainers import Joint, JointTrainer, QuickTrainer
 
 # The base is small and both schedules end in almost pure noise: high noise weighs more (see base.py); the paper's 1e-5 is for 1.7 GB of
 # pretrained motion modules, here they start from nothing.
@@ -30,6 +33,14 @@ WHOLE = CONDITION | {
     "accumulate": 4, "lr_schedule": "cosine", "learning_rate": 6e-4, "condition_learning_rate": 3e-3, "save_every": 25, "keep_every": 100,
     "seed": 5,
 }  # fmt: skip
+# At last the base's UNet trains along: see the model card.
+JOINT = CONDITION | {
+    "batch_size": 8, "lr_schedule": "cosine", "learning_rate": 6e-4, "condition_learning_rate": 2e-3, "high_noise_weight": 200.0,
+    "ema_decay": 0.997, "save_every": 100, "seed": 7,
+}  # fmt: skip
+JOINT_RATE = 2.5e-4  # the UNet's
+JOINT_PICTURES = 32  # every third step, over all processes, so that pictures from text stay good
+JOINT_EMPHASIS = Emphasis(100.0, 0.5)
 SHORT_FRAMES = 4
 ABLATIONS = {
     "onehot": {"affinity_mode": "onehot"},  # 1 at the condition frame, 0 elsewhere
@@ -38,10 +49,33 @@ ABLATIONS = {
 }
 
 
+def config_of(options: dict, processes: Processes) -> TrainConfig:
+    """The options of a stage, its batch shared among the processes."""
+    options = COMMON | options
+    return TrainConfig(**options | {"batch_size": options["batch_size"] // processes.count})
+
+
 def train_stage(model: Miniature, start: PIAModel | None, source: PoolSource, out: Path, options: dict) -> PIAModel:
-    """One stage with the project's trainer, going on where the folder was left; the averaged model."""
-    config = TrainConfig(**(COMMON | options))
-    trainer = Trainer(model.unet, start or fresh_model(model.unet), config, source)
-    with quick_attention():
+    """One stage with the project's trainer on the frozen base, going on where the folder was left; the averaged model."""
+    with join_processes("cpu") as processes:
+        trainer = QuickTrainer(model.unet, start or fresh_model(model.unet), config_of(options, processes), source, processes)
         train(trainer, out, resume=True, progress=False)
     return load_pia_model(out / "pia.safetensors", dtype=torch.float32)
+
+
+def train_joint(model: Miniature, start: PIAModel, source: PoolSource, pool: Pool, out: Path, steps: int) -> None:
+    """PIA and the base's UNet together; leaves the averaged UNet in `model`."""
+    both = schedules()
+    with join_processes("cpu") as processes:
+        count = JOINT_PICTURES // processes.count
+
+        def pictures(number: int) -> torch.Tensor:
+            torch.manual_seed(number)
+            rows = torch.randint(len(pool.captions), (count,))
+            with quick_attention():
+                return picture_loss(model, pool.latents[rows], [pool.captions[i] for i in rows.tolist()], both, JOINT_EMPHASIS)
+
+        config = config_of(JOINT | {"steps": steps}, processes)
+        trainer = JointTrainer(model.unet, start, config, source, processes, Joint(JOINT_RATE, pictures))
+        train(trainer, out, resume=True, progress=False)
+        model.unet.load_state_dict(trainer.unet_state())

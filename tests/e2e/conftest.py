@@ -224,6 +224,8 @@ def clip_made(loaded, tmp_path_factory):
     loaded.wait_for_selector("#img2img_image img")
     loaded.fill("#img2img_prompt textarea", "a disc, 中文")
     wait_value(loaded, "num_frames", "8")
+    clips = loaded.locator("#img2img_pia_player .pia-clips button")
+    before = clips.count()
     loaded.click("#img2img_generate")
-    loaded.wait_for_selector("#img2img_pia_player .pia-clips button")
+    clips.nth(before).wait_for()
     return loaded

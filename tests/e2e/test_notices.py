@@ -56,3 +56,16 @@ def test_words_of_the_picture_can_be_added_to_the_prompt(page, tmp_path):
     page.wait_for_function(f"!document.querySelector('{NOTICE}').innerText.includes('lacks')")
     assert page.locator(f"{NOTICE} b").count() == 0
     wait_value(page, "motion", "animate")
+
+
+def test_the_inpaint_tabs_picture_counts_while_it_is_shown(page, tmp_path):
+    page.evaluate("document.querySelector('#img2img_pia_enabled-checkbox input').checked || "
+                  "document.querySelector('#img2img_pia_enabled-visible-checkbox').click()")
+    page.fill("#img2img_prompt textarea", "a disc")
+    page.click("#mode_img2img > .tab-nav > button:text-is('Inpaint')")
+    hidden = page.add_style_tag(content="#img2maskimg img { display: none }")  # as gradio does while its drawing surface shows the picture
+    page.set_input_files("#img2maskimg input[type=file]", draw_picture(tmp_path / "made.png", "a disc, zwx\nSteps: 4, Seed: 1, Size: 64x64"))
+    said(page, "zwx")
+    page.click("#mode_img2img > .tab-nav > button:text-is('img2img')")
+    page.wait_for_function(f"!document.querySelector('{NOTICE}').innerText.includes('zwx')")
+    hidden.evaluate("style => style.remove()")
