@@ -1,8 +1,8 @@
 """Make the miniature: `python -m demo.miniature all --work DIR`, or one stage of it; a stage that was stopped goes on where it was.
 
-Stages in order: vae, base, clips, motion, short, condition, refine, joint, styles (or one style's name), export. The ablations onehot,
-no_affinity and frozen_motion go on from `motion`. `torchrun --nproc_per_node 2 -m demo.miniature joint --work DIR` takes two cores for a stage
-of PIA.
+Stages in order: vae, base, clips, motion, short, condition, refine, joint, settle, styles (or one style's name), export. The ablations
+onehot, no_affinity and frozen_motion go on from `motion`. Two cores for a stage of PIA:
+`torchrun --nproc_per_node 2 -m demo.miniature joint --work DIR`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Recipe:
     short_steps: int = 500
     condition_steps: int = 1000
     refine_steps: int = 1000
-    joint_steps: int = 1400
+    joint_steps: int = 500
+    settle_steps: int = 1800
     ablation_steps: int = 200
     style_steps: int = 350
 
@@ -91,7 +92,7 @@ class Work:
         base.train(model, Run(self.folder / "refine"), self.pictures(model), self.recipe.refine_steps, base.REFINE)
         self.keep_base(model, "refine")
 
-    def trained_base(self, stage: str = "joint") -> Miniature:
+    def trained_base(self, stage: str = "settle") -> Miniature:
         """The base as `stage` left it, without gradients."""
         model = Miniature()
         state = torch.load(self.folder / stage / "final.pt", weights_only=True)
@@ -107,10 +108,10 @@ class Work:
         """One stage of PIA's training on the frozen base, from the weights of the stage `before` ("" is from nothing)."""
         model = self.trained_base("base")
         start = self.trained_pia(before) if before else None
-        pia.train_stage(model, start, self.source(model, frames), self.folder / name, options)
+        pia.train_stage(model, start, self.source(frames), self.folder / name, options)
 
-    def source(self, model: Miniature, frames: int = FRAMES) -> PoolSource:
-        return PoolSource(ClipPool.load(self.folder / "clips.pt"), model, 31, frames)
+    def source(self, frames: int = FRAMES, seed: int = 31, first: float = 0.0) -> PoolSource:
+        return PoolSource(ClipPool.load(self.folder / "clips.pt"), self.trained_base("base"), seed, frames, first)
 
     def trained_pia(self, stage: str) -> PIAModel:
         return load_pia_model(self.folder / stage / "pia.safetensors", dtype=torch.float32)
@@ -124,23 +125,30 @@ class Work:
     def condition(self) -> None:
         self.pia_stage("condition", "short", pia.WHOLE | {"steps": self.recipe.condition_steps})
 
+    def joint_stage(self, name: str, before: tuple[str, str], options: dict, source: PoolSource) -> None:
+        """PIA and base together, from the stages `before` of the base and of PIA."""
+        model = self.trained_base(before[0])
+        if pia.train_joint(model, self.trained_pia(before[1]), (source, self.pictures(model)), self.folder / name, options):
+            self.keep_base(model, name)
+
     def joint(self) -> None:
-        model, folder = self.trained_base("refine"), self.folder / "joint"
-        start, pool = self.trained_pia("condition"), self.pictures(model)
-        pia.train_joint(model, start, self.source(model), pool, folder, self.recipe.joint_steps)
-        self.keep_base(model, "joint")
+        self.joint_stage("joint", ("refine", "condition"), pia.JOINT | {"steps": self.recipe.joint_steps}, self.source())
+
+    def settle(self) -> None:
+        source = self.source(seed=32, first=pia.SETTLE_FIRST)
+        self.joint_stage("settle", ("joint", "joint"), pia.SETTLE | {"steps": self.recipe.settle_steps}, source)
 
     def ablation(self, name: str) -> None:
         options = pia.SHORT | {"steps": self.recipe.ablation_steps} | pia.ABLATIONS[name]
         self.pia_stage(name, "motion", options, pia.SHORT_FRAMES)
 
     def style(self, name: str) -> None:
-        model = self.trained_base()
+        model = self.trained_base("base")
         personalise.train(model, Run(self.folder / name), name, self.recipe.style_steps)
         lora.save(model.unet, self.folder / name / "lora.safetensors", {"ss_network_module": "networks.lora"})
 
     def styles(self) -> None:
-        for name in personalise.PERSONALISED:
+        for name in personalise.SHIPPED:
             self.style(name)
 
     def export(self) -> None:
@@ -148,8 +156,8 @@ class Work:
         self.models.mkdir(parents=True, exist_ok=True)
         self.trained_base().save(self.models / "miniature.safetensors")
         ClipPool.load(self.folder / "clips.pt").scale().save(self.models / "miniature_affinity.json")
-        save_pia_model(self.trained_pia("joint"), self.models / "miniature_pia.safetensors", half=True)
-        for name in personalise.PERSONALISED:
+        save_pia_model(self.trained_pia("settle"), self.models / "miniature_pia.safetensors", half=True)
+        for name in personalise.SHIPPED:
             path = self.folder / name / "lora.safetensors"
             if path.exists():
                 shutil.copyfile(path, self.models / f"miniature_{name}.safetensors")
@@ -163,7 +171,7 @@ class Work:
             getattr(self, stage)()
 
 
-ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint", "styles", "export")
+ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint", "settle", "styles", "export")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -36,12 +36,14 @@ def panels(work: Path) -> dict[str, dict[str, Curve]]:
     found: dict[str, dict[str, Curve]] = {}
     if (work / "vae" / "log.csv").exists():
         found["VAE, PSNR on held-out pictures (dB)"] = {"psnr": own_log(work / "vae" / "log.csv")["psnr"]}
-    for title, names in {"text to image, weighted eps loss": ["base"], "personalised, weighted eps loss": PERSONALISED}.items():
+    for title, names in {"text to image, weighted eps loss": ["base", "refine"], "personalised, weighted eps loss": PERSONALISED}.items():
         logs = {name: own_log(work / name / "log.csv")["loss"] for name in names if (work / name / "log.csv").exists()}
         found |= {title: logs} if logs else {}
-    stages = [name for name in ("motion", "short", "condition", *ABLATIONS) if (work / name / "log.csv").exists()]
-    if stages:
-        found["PIA on the frozen base, weighted eps loss"] = {name: trainer_log(work / name / "log.csv") for name in stages}
+    groups = {"PIA on the frozen base, weighted eps loss": ("motion", "short", "condition", *ABLATIONS),
+              "PIA and base together, weighted eps loss": ("joint", "settle")}  # fmt: skip
+    for title, names in groups.items():
+        logs = {name: trainer_log(work / name / "log.csv") for name in names if (work / name / "log.csv").exists()}
+        found |= {title: logs} if logs else {}
     return found
 
 

@@ -33,11 +33,12 @@ WHOLE = CONDITION | {
     "accumulate": 4, "lr_schedule": "cosine", "learning_rate": 6e-4, "condition_learning_rate": 3e-3, "save_every": 25, "keep_every": 100,
     "seed": 5,
 }  # fmt: skip
-# At last the base's UNet trains along: see the model card.
+# At last the base's UNet trains along (see the model card): first on conditions as before, then mostly on the clip's first frame.
 JOINT = CONDITION | {
-    "batch_size": 8, "lr_schedule": "cosine", "learning_rate": 6e-4, "condition_learning_rate": 2e-3, "high_noise_weight": 200.0,
-    "ema_decay": 0.997, "save_every": 100, "seed": 7,
+    "batch_size": 8, "learning_rate": 6e-4, "condition_learning_rate": 2e-3, "high_noise_weight": 200.0, "ema_decay": 0.997, "seed": 7,
 }  # fmt: skip
+SETTLE = JOINT | {"lr_schedule": "cosine", "warmup_steps": 30, "ema_decay": 0.995, "save_every": 50, "seed": 8}
+SETTLE_FIRST = 0.6  # share of samples conditioned on the clip's first frame
 JOINT_RATE = 2.5e-4  # the UNet's
 JOINT_PICTURES = 32  # every third step, over all processes, so that pictures from text stay good
 JOINT_EMPHASIS = Emphasis(100.0, 0.5)
@@ -63,8 +64,9 @@ def train_stage(model: Miniature, start: PIAModel | None, source: PoolSource, ou
     return load_pia_model(out / "pia.safetensors", dtype=torch.float32)
 
 
-def train_joint(model: Miniature, start: PIAModel, source: PoolSource, pool: Pool, out: Path, steps: int) -> None:
-    """PIA and the base's UNet together; leaves the averaged UNet in `model`."""
+def train_joint(model: Miniature, start: PIAModel, data: tuple[PoolSource, Pool], out: Path, options: dict) -> bool:
+    """PIA and the base's UNet together, on clips and on pictures; leaves the averaged UNet in `model`. Whether this is the first process."""
+    source, pool = data
     both = schedules()
     with join_processes("cpu") as processes:
         count = JOINT_PICTURES // processes.count
@@ -75,7 +77,7 @@ def train_joint(model: Miniature, start: PIAModel, source: PoolSource, pool: Poo
             with quick_attention():
                 return picture_loss(model, pool.latents[rows], [pool.captions[i] for i in rows.tolist()], both, JOINT_EMPHASIS)
 
-        config = config_of(JOINT | {"steps": steps}, processes)
-        trainer = JointTrainer(model.unet, start, config, source, processes, Joint(JOINT_RATE, pictures))
+        trainer = JointTrainer(model.unet, start, config_of(options, processes), source, processes, Joint(JOINT_RATE, pictures))
         train(trainer, out, resume=True, progress=False)
         model.unet.load_state_dict(trainer.unet_state())
+        return processes.is_first

@@ -61,3 +61,12 @@ def test_some_texts_tell_the_motion_alone(pool):
     seen = source(0, 80).text[:, 0, 0].tolist()
     share = sum(length in short - lengths for length in seen) / len(seen)
     assert 0.1 < share < 0.45 and set(seen) <= short | lengths
+
+
+def test_as_many_samples_as_asked_for_start_from_the_first_frame(pool):
+    pool = dataclasses.replace(pool, condition_frames=pool.condition_frames.clone())
+    pool.condition_frames[0, 0] = 0
+    often = PoolSource(pool, Texts(), 5, first=0.9)(0, 60).condition_frame
+    seldom = PoolSource(pool, Texts(), 5)(0, 60).condition_frame
+    assert (often == 0).float().mean() > 0.75
+    assert (seldom == 0).float().mean() < 0.3
