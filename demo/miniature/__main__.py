@@ -1,6 +1,6 @@
 """Make the miniature: `python -m demo.miniature all --work DIR`, or one stage of it; a stage that was stopped goes on where it was.
 
-Stages in order: vae, base, clips, motion, short, condition, refine, joint, settle, styles (or one style's name), export. The ablations
+Stages in order: vae, base, clips, motion, short, condition, refine, joint, settle, words, follow, styles (or one style's name), export. The ablations
 onehot, no_affinity and frozen_motion go on from `motion`. Two cores for a stage of PIA:
 `torchrun --nproc_per_node 2 -m demo.miniature joint --work DIR`.
 """
@@ -20,7 +20,7 @@ import torch
 from lib_pia.checkpoint import load_pia_model, save_pia_model
 from lib_pia.model import PIAModel
 
-from . import base, lora, personalise, pia, vae
+from . import base, lora, personalise, pia, vae, words
 from .clips import ClipPool, PoolSource, clip_pool
 from .net import MODELS, Miniature
 from .scenes import FRAMES
@@ -42,6 +42,8 @@ class Recipe:
     refine_steps: int = 1000
     joint_steps: int = 500
     settle_steps: int = 1800
+    words_steps: int = 500
+    follow_steps: int = 575
     ablation_steps: int = 200
     style_steps: int = 350
 
@@ -92,7 +94,7 @@ class Work:
         base.train(model, Run(self.folder / "refine"), self.pictures(model), self.recipe.refine_steps, base.REFINE)
         self.keep_base(model, "refine")
 
-    def trained_base(self, stage: str = "settle") -> Miniature:
+    def trained_base(self, stage: str = "follow") -> Miniature:
         """The base as `stage` left it, without gradients."""
         model = Miniature()
         state = torch.load(self.folder / stage / "final.pt", weights_only=True)
@@ -110,8 +112,12 @@ class Work:
         start = self.trained_pia(before) if before else None
         pia.train_stage(model, start, self.source(frames), self.folder / name, options)
 
-    def source(self, frames: int = FRAMES, seed: int = 31, first: float = 0.0) -> PoolSource:
-        return PoolSource(ClipPool.load(self.folder / "clips.pt"), self.trained_base("base"), seed, frames, first)
+    def source(self, frames: int = FRAMES) -> PoolSource:
+        return PoolSource(ClipPool.load(self.folder / "clips.pt"), self.trained_base("base"), 31, frames)
+
+    def first_frames(self, base_stage: str) -> PoolSource:
+        """Clips mostly conditioned on their first frame, with the texts of `base_stage`."""
+        return PoolSource(ClipPool.load(self.folder / "clips.pt"), self.trained_base(base_stage), 32, first=pia.SETTLE_FIRST)
 
     def trained_pia(self, stage: str) -> PIAModel:
         return load_pia_model(self.folder / stage / "pia.safetensors", dtype=torch.float32)
@@ -135,8 +141,17 @@ class Work:
         self.joint_stage("joint", ("refine", "condition"), pia.JOINT | {"steps": self.recipe.joint_steps}, self.source())
 
     def settle(self) -> None:
-        source = self.source(seed=32, first=pia.SETTLE_FIRST)
-        self.joint_stage("settle", ("joint", "joint"), pia.SETTLE | {"steps": self.recipe.settle_steps}, source)
+        options = pia.SETTLE | {"steps": self.recipe.settle_steps}
+        self.joint_stage("settle", ("joint", "joint"), options, self.first_frames("base"))
+
+    def words(self) -> None:
+        model = self.trained_base("settle")
+        words.train(model, Run(self.folder / "words"), ClipPool.load(self.folder / "clips.pt").captions, self.recipe.words_steps)
+        self.keep_base(model, "words")
+
+    def follow(self) -> None:
+        options = pia.FOLLOW | {"steps": self.recipe.follow_steps}
+        self.joint_stage("follow", ("words", "settle"), options, self.first_frames("words"))
 
     def ablation(self, name: str) -> None:
         options = pia.SHORT | {"steps": self.recipe.ablation_steps} | pia.ABLATIONS[name]
@@ -156,7 +171,7 @@ class Work:
         self.models.mkdir(parents=True, exist_ok=True)
         self.trained_base().save(self.models / "miniature.safetensors")
         ClipPool.load(self.folder / "clips.pt").scale().save(self.models / "miniature_affinity.json")
-        save_pia_model(self.trained_pia("settle"), self.models / "miniature_pia.safetensors", half=True)
+        save_pia_model(self.trained_pia("follow"), self.models / "miniature_pia.safetensors", half=True)
         for name in personalise.SHIPPED:
             path = self.folder / name / "lora.safetensors"
             if path.exists():
@@ -171,7 +186,7 @@ class Work:
             getattr(self, stage)()
 
 
-ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint", "settle", "styles", "export")
+ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint", "settle", "words", "follow", "styles", "export")
 
 
 def main(arguments: list[str] | None = None) -> int:

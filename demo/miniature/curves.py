@@ -40,7 +40,7 @@ def panels(work: Path) -> dict[str, dict[str, Curve]]:
         logs = {name: own_log(work / name / "log.csv")["loss"] for name in names if (work / name / "log.csv").exists()}
         found |= {title: logs} if logs else {}
     groups = {"PIA on the frozen base, weighted eps loss": ("motion", "short", "condition", *ABLATIONS),
-              "PIA and base together, weighted eps loss": ("joint", "settle")}  # fmt: skip
+              "PIA and base together, weighted eps loss": ("joint", "settle", "follow")}  # fmt: skip
     for title, names in groups.items():
         logs = {name: trainer_log(work / name / "log.csv") for name in names if (work / name / "log.csv").exists()}
         found |= {title: logs} if logs else {}

@@ -38,6 +38,7 @@ JOINT = CONDITION | {
     "batch_size": 8, "learning_rate": 6e-4, "condition_learning_rate": 2e-3, "high_noise_weight": 200.0, "ema_decay": 0.997, "seed": 7,
 }  # fmt: skip
 SETTLE = JOINT | {"lr_schedule": "cosine", "warmup_steps": 30, "ema_decay": 0.995, "save_every": 50, "seed": 8}
+FOLLOW = SETTLE | {"warmup_steps": 20, "ema_decay": 0.99, "seed": 9}  # the same again, with the motion's words stressed (words.py)
 SETTLE_FIRST = 0.6  # share of samples conditioned on the clip's first frame
 JOINT_RATE = 2.5e-4  # the UNet's
 JOINT_PICTURES = 32  # every third step, over all processes, so that pictures from text stay good
