@@ -24,6 +24,7 @@ from . import base, lora, personalise, pia, vae, words
 from .clips import ClipPool, PoolSource, clip_pool
 from .net import MODELS, Miniature
 from .scenes import FRAMES
+from .trainers import StraightTrainer
 from .training_log import Run
 
 
@@ -44,6 +45,8 @@ class Recipe:
     settle_steps: int = 1800
     words_steps: int = 500
     follow_steps: int = 575
+    straight_steps: int = 2000
+    steer_steps: int = 4000
     ablation_steps: int = 200
     style_steps: int = 350
 
@@ -94,7 +97,7 @@ class Work:
         base.train(model, Run(self.folder / "refine"), self.pictures(model), self.recipe.refine_steps, base.REFINE)
         self.keep_base(model, "refine")
 
-    def trained_base(self, stage: str = "follow") -> Miniature:
+    def trained_base(self, stage: str = "straight") -> Miniature:
         """The base as `stage` left it, without gradients."""
         model = Miniature()
         state = torch.load(self.folder / stage / "final.pt", weights_only=True)
@@ -153,12 +156,22 @@ class Work:
         options = pia.FOLLOW | {"steps": self.recipe.follow_steps}
         self.joint_stage("follow", ("words", "settle"), options, self.first_frames("words"))
 
+    def straight(self) -> None:
+        model = self.trained_base("follow")
+        if base.train_straight(model, Run(self.folder / "straight"), self.pictures(model), self.recipe.straight_steps):
+            self.keep_base(model, "straight")
+
+    def steer(self) -> None:
+        options = pia.STEER | {"steps": self.recipe.steer_steps}
+        model, source = self.trained_base("straight"), self.first_frames("straight")
+        pia.train_stage(model, self.trained_pia("follow"), source, self.folder / "steer", options, StraightTrainer)
+
     def ablation(self, name: str) -> None:
         options = pia.SHORT | {"steps": self.recipe.ablation_steps} | pia.ABLATIONS[name]
         self.pia_stage(name, "motion", options, pia.SHORT_FRAMES)
 
     def style(self, name: str) -> None:
-        model = self.trained_base("base")
+        model = self.trained_base("straight")
         personalise.train(model, Run(self.folder / name), name, self.recipe.style_steps)
         lora.save(model.unet, self.folder / name / "lora.safetensors", {"ss_network_module": "networks.lora"})
 
@@ -171,7 +184,7 @@ class Work:
         self.models.mkdir(parents=True, exist_ok=True)
         self.trained_base().save(self.models / "miniature.safetensors")
         ClipPool.load(self.folder / "clips.pt").scale().save(self.models / "miniature_affinity.json")
-        save_pia_model(self.trained_pia("follow"), self.models / "miniature_pia.safetensors", half=True)
+        save_pia_model(self.trained_pia("steer"), self.models / "miniature_pia.safetensors", half=True)
         for name in personalise.SHIPPED:
             path = self.folder / name / "lora.safetensors"
             if path.exists():
@@ -186,7 +199,8 @@ class Work:
             getattr(self, stage)()
 
 
-ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint", "settle", "words", "follow", "styles", "export")
+ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint", "settle", "words", "follow", "straight", "steer", "styles",
+       "export")  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,6 +5,7 @@ the loss weighs the high-noise end more (1 / alpha_bar, capped), timesteps there
 linear schedule instead of the model's own, so that the noise level that a timestep stands for is not learned too exactly.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,13 @@ import torch
 from torch import nn
 
 from lib_pia.schedule import linear_alphas_cumprod
+from lib_pia.training import join_processes
 
-from .fast import autocast, parameters_of, quick_attention
+from .fast import autocast, average_gradients, parameters_of, quick_attention
 from .net import Miniature, base_alphas_cumprod
+from .quick import QuickNet, compiled, timestep_embedding
 from .scenes import random_picture
+from .through import open_way
 from .training_log import Run, cosine
 from .vae import to_signed
 
@@ -23,6 +27,7 @@ CAP = 12.0  # largest loss weight
 PRECISE_CAP = 600.0  # in `refine`: that of 1 / alpha_bar at PIA's noisiest step
 NULL_TEXT = 0.1  # share of examples with the empty prompt, for classifier-free guidance
 LINEAR_SHARE = 0.3
+NOISIEST = 900  # first timestep of the noisiest tenth
 
 
 @dataclass
@@ -54,24 +59,32 @@ def loss_weight(alphas: torch.Tensor, cap: float = CAP) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Emphasis:
-    """The largest loss weight, and the share of batches on PIA's linear schedule."""
+    """The largest loss weight, the share of batches on PIA's linear schedule, and of the pictures in the noisiest tenth the share that is
+    noised until nothing of it is left, as sampling starts."""
 
     cap: float = CAP
     linear: float = LINEAR_SHARE
+    pure: float = 0.0
+
+
+Net = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]  # predicted noise of noisy latents, timesteps, encoded texts
 
 
 def picture_loss(model: Miniature, latents: torch.Tensor, captions: list[str], schedules: torch.Tensor,
-                 emphasis: Emphasis = Emphasis()) -> torch.Tensor:  # fmt: skip
-    """Weighted eps loss of one batch; `schedules` [2, 1000] alpha_bar of the model's own and of PIA's schedule."""
+                 emphasis: Emphasis = Emphasis(), net: Net | None = None) -> torch.Tensor:  # fmt: skip
+    """Weighted eps loss of one batch; `schedules` [2, 1000] alpha_bar of the model's own and of PIA's schedule; `net` instead of the UNet."""
     timesteps = draw_timesteps(len(latents))
     alphas = schedules[int(torch.rand(()) < emphasis.linear)][timesteps]
     noise = torch.randn_like(latents)
     a = alphas[:, None, None, None]
-    noisy = a.sqrt() * latents + (1 - a).sqrt() * noise
+    pure = ((timesteps >= NOISIEST) & (torch.rand(len(latents)) < emphasis.pure))[:, None, None, None]
+    noisy = torch.where(pure, noise, a.sqrt() * latents + (1 - a).sqrt() * noise)
+    wanted = torch.where(pure, (noise - a.sqrt() * latents) / (1 - a).sqrt(), noise)
     texts = ["" if torch.rand(()) < NULL_TEXT else c for c in captions]
     with autocast():
-        predicted = model.unet(noisy, timesteps, context=model.encode_text(texts))
-    error = (predicted.float() - noise).square().mean((1, 2, 3))
+        encoded = model.encode_text(texts)
+        predicted = net(noisy, timesteps, encoded) if net else model.unet(noisy, timesteps, context=encoded)
+    error = (predicted.float() - wanted).square().mean((1, 2, 3))
     return (error * loss_weight(alphas, emphasis.cap)).mean() / 4
 
 
@@ -119,6 +132,10 @@ FIRST = Stage()
 REFINE = Stage(6e-4, 30, Emphasis(PRECISE_CAP, 0.5), text=False, ema=0.995)
 
 
+# On the straight way for x_t (through.py), with the texts in which the words of motion weigh; starts from pure noise, too.
+STRAIGHT = Stage(1e-3, 50, Emphasis(400.0, 0.5, 0.5), text=False, ema=0.995)
+
+
 def train(model: Miniature, run: Run, pool: Pool, steps: int, stage: Stage = FIRST) -> None:
     """Train UNet (and text encoder) on batches of 64 of the pool; at the end they hold the averaged weights."""
     model.vae.requires_grad_(False)
@@ -139,3 +156,39 @@ def train(model: Miniature, run: Run, pool: Pool, steps: int, stage: Stage = FIR
             ema.update(step)
             run.log(step, loss=loss.item(), grad_norm=norm.item())
     ema.copy_to()
+
+
+def train_straight(model: Miniature, run: Run, pool: Pool, steps: int, stage: Stage = STRAIGHT, batch: int = 64) -> bool:
+    """Train the UNet with a straight way for x_t, compiled, the batch shared among the processes of `torchrun`; at the end it holds the
+    averaged weights. Whether this is the first process."""
+    model.requires_grad_(False)
+    model.unet.requires_grad_(True)
+    held = open_way(model.unet)
+    trained = parameters_of(model.unet)
+    optimizer = torch.optim.AdamW(trained, stage.rate, betas=(0.9, 0.99), weight_decay=1e-3, foreach=True)
+    ema, both = Ema(trained, stage.ema), schedules()
+    quick = compiled(QuickNet(model.unet))
+
+    def net(noisy: torch.Tensor, timesteps: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        return quick(noisy, timestep_embedding(timesteps, model.unet.model_channels), text)
+
+    with join_processes("cpu") as processes:
+        run.silent = not processes.is_first
+        for step in run.steps(steps, unet=model.unet, optimizer=optimizer, ema=ema):
+            torch.manual_seed(14 + 1000003 * (step * processes.count + processes.rank))
+            for group in optimizer.param_groups:
+                group["lr"] = stage.rate * cosine(step, steps, stage.warmup)
+            rows = torch.randint(len(pool.captions), (batch // processes.count,))
+            loss = picture_loss(model, pool.latents[rows], [pool.captions[i] for i in rows.tolist()], both, stage.emphasis, net)
+            optimizer.zero_grad()
+            loss.backward()
+            average_gradients(trained, processes)
+            held.gradients()
+            norm = nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            held.values()
+            ema.update(step)
+            run.log(step, loss=loss.item(), grad_norm=norm.item())
+        ema.copy_to()
+        held.values()
+        return processes.is_first

@@ -39,6 +39,11 @@ JOINT = CONDITION | {
 }  # fmt: skip
 SETTLE = JOINT | {"lr_schedule": "cosine", "warmup_steps": 30, "ema_decay": 0.995, "save_every": 50, "seed": 8}
 FOLLOW = SETTLE | {"warmup_steps": 20, "ema_decay": 0.99, "seed": 9}  # the same again, with the motion's words stressed (words.py)
+# On the base with a straight way for x_t, frozen again: the noisiest steps often, and half of them from pure noise, as sampling starts.
+STEER = CONDITION | {
+    "batch_size": 8, "learning_rate": 1e-3, "condition_learning_rate": 3e-3, "high_noise_weight": 400.0, "noisiest_share": 0.3, "pure_noise": 0.5,
+    "lr_schedule": "cosine", "warmup_steps": 30, "ema_decay": 0.995, "save_every": 50, "seed": 11,
+}  # fmt: skip
 SETTLE_FIRST = 0.6  # share of samples conditioned on the clip's first frame
 JOINT_RATE = 2.5e-4  # the UNet's
 JOINT_PICTURES = 32  # every third step, over all processes, so that pictures from text stay good
@@ -57,10 +62,11 @@ def config_of(options: dict, processes: Processes) -> TrainConfig:
     return TrainConfig(**options | {"batch_size": options["batch_size"] // processes.count})
 
 
-def train_stage(model: Miniature, start: PIAModel | None, source: PoolSource, out: Path, options: dict) -> PIAModel:
+def train_stage(model: Miniature, start: PIAModel | None, source: PoolSource, out: Path, options: dict,
+                trainer_of: type[QuickTrainer] = QuickTrainer) -> PIAModel:  # fmt: skip
     """One stage with the project's trainer on the frozen base, going on where the folder was left; the averaged model."""
     with join_processes("cpu") as processes:
-        trainer = QuickTrainer(model.unet, start or fresh_model(model.unet), config_of(options, processes), source, processes)
+        trainer = trainer_of(model.unet, start or fresh_model(model.unet), config_of(options, processes), source, processes)
         train(trainer, out, resume=True, progress=False)
     return load_pia_model(out / "pia.safetensors", dtype=torch.float32)
 

@@ -38,23 +38,26 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 class QuickNet(nn.Module):
-    """`unet` with `model` in it, for clips of `frames` frames; products in bfloat16 where the processor has AMX."""
+    """`unet` with `model` in it, for clips of `frames` frames, or alone for pictures; products in bfloat16 where the processor has AMX."""
 
-    def __init__(self, unet: nn.Module, model: PIAModel, frames: int):
+    def __init__(self, unet: nn.Module, model: PIAModel | None = None, frames: int = 1):
         super().__init__()
         self.unet, self.model, self.frames = unet, model, frames
         self.dtype = torch.bfloat16 if autocast()._enabled else torch.float32
         sites = find_sites(unet)
-        self.motion = dict(zip(map(id, (*sites.down, *sites.up)), (*model.down, *model.up)))
+        self.motion = dict(zip(map(id, (*sites.down, *sites.up)), (*model.down, *model.up))) if model else {}
 
-    def forward(self, noisy: Tensor, timestep: Tensor, text: Tensor, condition: Tensor) -> Tensor:
-        """Predicted noise [B*F, 4, h, w]. noisy [B*F, 4, h, w], condition [B*F, 5, h, w], timestep [B, C] embedded, text [B, T, D]."""
+    def forward(self, noisy: Tensor, timestep: Tensor, text: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Predicted noise [B*F, 4, h, w]. noisy [B*F, 4, h, w], condition [B*F, 5, h, w] with a model, timestep [B, C] embedded,
+        text [B, T, D]."""
         unet, text = self.unet, text.to(self.dtype)
         emb = self.linear(F.silu(self.linear(timestep.to(self.dtype), unet.time_embed[0])), unet.time_embed[2])
         first = unet.input_blocks[0][0]
-        weight = torch.cat([first.weight, self.model.condition.weight], 1).to(self.dtype)
-        x = torch.cat([noisy, condition], 1).to(self.dtype).contiguous(memory_format=torch.channels_last)
-        h = F.conv2d(x, weight, first.bias.to(self.dtype), padding=1)
+        x, weight = noisy, first.weight
+        if self.model is not None:
+            x, weight = torch.cat([noisy, condition], 1), torch.cat([weight, self.model.condition.weight], 1)
+        x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        h = F.conv2d(x, weight.to(self.dtype), first.bias.to(self.dtype), padding=1)
         skips = [h]
         for block in list(unet.input_blocks)[1:]:
             h = self.block(h, emb, text, block)

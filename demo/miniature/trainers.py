@@ -14,7 +14,9 @@ from lib_pia.training.ema import WeightAverage
 from lib_pia.training.objective import check_batch, eps_loss, make_example
 
 from .clips import PoolSource
+from .fast import average_gradients
 from .quick import QuickNet, compiled, timestep_embedding
+from .through import Held, fixed_of_pia
 
 UNET = "unet."  # before the names of the base's weights among those that train
 
@@ -38,18 +40,31 @@ class QuickTrainer(Trainer):
     def forward(self, batch: ClipBatch, first: int) -> Iterator[Tensor]:
         check_batch(batch)
         config = self.config
-        draws = training_draws(config.seed, first, batch.latents.shape, config.drop_condition, config.drop_text)
+        draws = training_draws(config, first, batch.latents.shape)
         example = make_example(batch, draws, self.alphas_cumprod, config)
         text = example.text[:: batch.latents.shape[1]]
         width = self.unet.model_channels
         yield eps_loss(self.net(example.noisy, timestep_embedding(draws.timestep, width), text, example.condition), example)
 
     def _update(self) -> float:
-        if self.processes.count > 1:
-            for parameter in self.trained.values():
-                torch.distributed.all_reduce(parameter.grad)
-                parameter.grad /= self.processes.count
+        average_gradients(self.trained.values(), self.processes)
         return super()._update()
+
+
+class StraightTrainer(QuickTrainer):
+    """QuickTrainer on a base with a straight way for x_t (through.py), which PIA leaves alone."""
+
+    def __init__(self, unet: nn.Module, model: PIAModel, config: TrainConfig, clips: PoolSource, processes: Processes):
+        super().__init__(unet, model, config, clips, processes)
+        self.held = Held(self.model, fixed_of_pia(self.model))
+        self.average = WeightAverage(self.trained, config.ema_decay)  # with the entries zeroed above
+
+    def _update(self) -> float:
+        average_gradients(self.trained.values(), self.processes)
+        self.held.gradients()
+        norm = Trainer._update(self)
+        self.held.values()
+        return norm
 
 
 class JointTrainer(QuickTrainer):

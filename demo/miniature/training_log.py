@@ -27,6 +27,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.every = every
         self.minutes = 0.0
+        self.silent = False  # of several processes all but the first neither write nor save
         self._sums: dict[str, list[float]] = defaultdict(list)
         self._notes: dict[str, float] = {}
 
@@ -53,6 +54,8 @@ class Run:
                 saved = time.monotonic()
 
     def _save(self, step: int, parts) -> None:
+        if self.silent:
+            return
         state = {"step": step, "minutes": self.minutes, "rng": torch.get_rng_state()}
         state["parts"] = {name: part.state_dict() for name, part in parts.items()}
         torch.save(state, self.checkpoint.with_suffix(".tmp"))
@@ -76,6 +79,8 @@ class Run:
         self._notes |= values
 
     def _write(self, step: int, row: dict[str, float]) -> None:
+        if self.silent:
+            return
         path = self.folder / "log.csv"
         row = {"step": step, "minutes": round(self.minutes, 2)} | {n: f"{v:.5g}" for n, v in row.items()}
         new = not path.exists()

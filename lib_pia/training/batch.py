@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .config import TrainConfig
+
 
 @dataclasses.dataclass
 class ClipBatch:
@@ -42,19 +44,23 @@ def draw(seed: int, number: int, purpose: int = SOURCE) -> np.random.Generator:
 
 @dataclasses.dataclass
 class Draws:
-    """What the trainer draws for a batch. timestep [B] int64; noise like the latents; drop_condition, drop_text [B] bool."""
+    """What the trainer draws for a batch. timestep [B] int64; noise like the latents; drop_condition, drop_text, pure_noise [B] bool."""
 
     timestep: Tensor
     noise: Tensor
     drop_condition: Tensor
     drop_text: Tensor
+    pure_noise: Tensor
 
 
-def training_draws(seed: int, first: int, shape: tuple[int, ...], drop_condition: float, drop_text: float, steps: int = 1000) -> Draws:
+def training_draws(config: TrainConfig, first: int, shape: tuple[int, ...], steps: int = 1000) -> Draws:
     """Draws for samples first .. first + B - 1, on the CPU. shape: of the latents, [B, F, 4, h, w].
     One timestep per clip, as upstream's train.py; the noise is independent per frame."""
-    rngs = [draw(seed, first + b, TRAINER) for b in range(shape[0])]
-    timestep = torch.tensor([int(rng.integers(steps)) for rng in rngs])
-    dropped = torch.tensor([[rng.random() < drop_condition, rng.random() < drop_text] for rng in rngs])
+    rngs = [draw(config.seed, first + b, TRAINER) for b in range(shape[0])]
+    noisiest = steps - steps // 10
+    timesteps = [int(rng.integers(steps)) for rng in rngs]
+    dropped = torch.tensor([[rng.random() < config.drop_condition, rng.random() < config.drop_text] for rng in rngs])
     noise = torch.stack([torch.from_numpy(rng.standard_normal(shape[1:], dtype=np.float32)) for rng in rngs])
-    return Draws(timestep, noise, dropped[:, 0], dropped[:, 1])
+    moved = [int(rng.integers(noisiest, steps)) if rng.random() < config.noisiest_share else t for rng, t in zip(rngs, timesteps)]
+    pure = [t >= noisiest and rng.random() < config.pure_noise for rng, t in zip(rngs, moved)]
+    return Draws(torch.tensor(moved), noise, dropped[:, 0], dropped[:, 1], torch.tensor(pure))

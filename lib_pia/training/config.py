@@ -31,6 +31,9 @@ class TrainConfig:
     drop_text: float = option(0.1, "share of clips trained on the empty text", high=1)
     high_noise_weight: float = option(1.0, "highest loss weight, at steps of much noise: min(1 / alphas_cumprod, this); 1: plain error, "
                                            "as in the paper", low=1)
+    noisiest_share: float = option(0.0, "share of clips whose timestep is drawn from the noisiest tenth; the others' from all", high=1)
+    pure_noise: float = option(0.0, "share of the clips in the noisiest tenth that are noised until nothing of them is left: sampling starts "
+                                    "there, training on this schedule never does (arXiv 2305.08891, section 3.1)", high=1)
     stage: str = option("condition", "motion: text-to-video, the image always dropped, only motion modules train; condition: the paper's "
                                      "training of PIA", choices=("condition", "motion"))
     freeze_motion: bool = option(False, "ablation: only the condition conv trains")

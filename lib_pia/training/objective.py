@@ -15,8 +15,8 @@ from .config import TrainConfig
 
 @dataclasses.dataclass
 class Example:
-    """Rows are B*F, frame fastest. noisy, noise [B*F, 4, h, w]; timestep [B*F]; text [B*F, T, D]; condition [B*F, 5, h, w];
-    weight [B], the loss weight of each clip."""
+    """Rows are B*F, frame fastest. noisy [B*F, 4, h, w]; noise [B*F, 4, h, w], what the UNet must answer; timestep [B*F];
+    text [B*F, T, D]; condition [B*F, 5, h, w]; weight [B], the loss weight of each clip."""
 
     noisy: Tensor
     noise: Tensor
@@ -66,7 +66,10 @@ def make_example(batch: ClipBatch, draws: Draws, alphas_cumprod: Tensor, config:
     drop = torch.ones_like(draws.drop_condition) if config.stage == "motion" else draws.drop_condition
     alpha = alphas_cumprod[timestep]                                                                        # [B]
     scale = alpha[:, None, None, None, None]
-    noisy = scale.sqrt() * batch.latents + (1 - scale).sqrt() * noise
+    signal = scale.sqrt() * batch.latents
+    pure = draws.pure_noise.to(device)[:, None, None, None, None]
+    noisy = torch.where(pure, noise, signal + (1 - scale).sqrt() * noise)
+    noise = torch.where(pure, (noise - signal) / (1 - scale).sqrt(), noise)  # from pure noise, too, the answer must lead to the clip
     text = torch.where(draws.drop_text.to(device)[:, None, None], batch.null_text[None], batch.text)
     return Example(
         noisy=rearrange(noisy, "b f c h w -> (b f) c h w"),

@@ -107,7 +107,7 @@ class Trainer:
         the UNet: gradient checkpointing runs layers again then."""
         check_batch(batch)
         batch = batch.to(self.device)
-        draws = training_draws(self.config.seed, first, batch.latents.shape, self.config.drop_condition, self.config.drop_text)
+        draws = training_draws(self.config, first, batch.latents.shape)
         example = make_example(batch, draws, self.alphas_cumprod, self.config)
         with contextlib.ExitStack() as stack:
             if self.config.gradient_checkpointing:

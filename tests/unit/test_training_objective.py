@@ -19,7 +19,7 @@ NEVER, ALWAYS = torch.tensor([False, False]), torch.tensor([True, True])
 def example(config=None, count=2, first=0, **drops):
     config = config or TrainConfig(drop_condition=0.0, drop_text=0.0)
     batch = toy_clips(first, count)
-    draws = training_draws(config.seed, first, batch.latents.shape, config.drop_condition, config.drop_text)
+    draws = training_draws(config, first, batch.latents.shape)
     return batch, draws, make_example(batch, dataclasses.replace(draws, **drops), ALPHAS, config)
 
 
@@ -70,7 +70,7 @@ def test_motion_stage_always_drops_the_condition():
 
 
 def test_drops_come_as_often_as_asked_and_independently():
-    draws = training_draws(1, 0, (4000, 1, 4, 1, 1), 0.2, 0.1)
+    draws = training_draws(TrainConfig(seed=1, drop_condition=0.2, drop_text=0.1), 0, (4000, 1, 4, 1, 1))
     share = draws.drop_condition.float().mean(), draws.drop_text.float().mean(), (draws.drop_condition & draws.drop_text).float().mean()
     assert share[0] == pytest.approx(0.2, abs=0.02)
     assert share[1] == pytest.approx(0.1, abs=0.015)
@@ -79,9 +79,31 @@ def test_drops_come_as_often_as_asked_and_independently():
 
 
 def test_a_samples_draws_depend_on_its_number_and_the_seed_alone():
-    together, alone = (training_draws(1, first, (count, 2, 4, 3, 3), 0.5, 0.5) for first, count in ((6, 3), (8, 1)))
+    config = TrainConfig(seed=1, noisiest_share=0.5, pure_noise=0.5)
+    together, alone = (training_draws(config, first, (count, 2, 4, 3, 3)) for first, count in ((6, 3), (8, 1)))
     assert torch.equal(together.noise[2], alone.noise[0]) and together.timestep[2] == alone.timestep[0]
-    assert not torch.equal(training_draws(2, 8, (1, 2, 4, 3, 3), 0.5, 0.5).noise, alone.noise)
+    assert together.pure_noise[2] == alone.pure_noise[0]
+    assert not torch.equal(training_draws(TrainConfig(seed=2), 8, (1, 2, 4, 3, 3)).noise, alone.noise)
+
+
+def test_the_noisiest_tenth_is_drawn_as_often_as_asked_and_pure_there_alone():
+    shape = (4000, 1, 4, 1, 1)
+    usual, often = (training_draws(TrainConfig(seed=1, noisiest_share=share, pure_noise=0.4), 0, shape) for share in (0.0, 0.3))
+    assert (usual.timestep >= 900).float().mean() == pytest.approx(0.1, abs=0.02)
+    assert (often.timestep >= 900).float().mean() == pytest.approx(0.1 * 0.7 + 0.3, abs=0.03)
+    assert torch.equal(usual.noise, often.noise)
+    assert not often.pure_noise[often.timestep < 900].any()
+    assert often.pure_noise[often.timestep >= 900].float().mean() == pytest.approx(0.4, abs=0.05)
+    assert not training_draws(TrainConfig(seed=1, noisiest_share=0.3), 0, shape).pure_noise.any()
+
+
+def test_from_pure_noise_the_answer_leads_to_the_clip():
+    batch, draws, made = example(timestep=torch.tensor([950, 950]), pure_noise=torch.tensor([True, False]))
+    assert torch.equal(made.noisy[:FRAMES], draws.noise[0])
+    alpha = ALPHAS[950]
+    clip = (made.noisy - (1 - alpha).sqrt() * made.noise) / alpha.sqrt()
+    assert torch.allclose(clip.unflatten(0, (2, FRAMES)), batch.latents.to(clip.dtype), atol=1e-4)
+    assert torch.equal(made.noise[FRAMES:], draws.noise[1])
 
 
 def test_loss_is_the_plain_error_unless_high_noise_is_weighted():
