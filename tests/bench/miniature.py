@@ -28,6 +28,7 @@ from .miniature_cases import (
     BASE,
     PICTURES,
     available,
+    composed_cases,
     direction_cases,
     load_model,
     loop_cases,
@@ -121,6 +122,17 @@ class Bench:
         self.keep(cases[:1], clips[:1])
         return alignment_of(cases, clips)
 
+    def composed_scores(self, name: str) -> dict:
+        """Two figures, each told its own direction: shares of figures and of clips that move as told, and the condition frame's PSNR."""
+        composed = composed_cases(2 * self.options.pictures)
+        cases = [case for case, _ in composed]
+        clips = self.clips(load_model(name, self.options.models), cases)
+        right = np.array([[score.direction(path) == word for path, word in zip(score.tracks(clip, case.scene), motions)]
+                          for clip, (case, motions) in zip(clips, composed)])  # fmt: skip
+        self.keep(cases[:3], clips[:3])
+        pairs = [score.psnr(clip[0], picture_of(case.scene).numpy()) for clip, case in zip(clips, cases)]
+        return {"figures": float(right.mean()), "both": float(right.all(1).mean()), "psnr": float(np.mean(pairs)), "clips": len(cases)}
+
     def style_scores(self, name: str) -> dict:
         """Pictures of the base animated by a personalised model: share of frames in its style, per setting."""
         cases = style_cases(name, min(2, self.options.pictures))
@@ -148,6 +160,7 @@ def tasks(options: argparse.Namespace) -> list[tuple[str, str]]:
     wanted = [("model_scores", name) for name in names]
     wanted += [("condition_scores", name) for name in (FULL_WITHOUT, WITH, WITHOUT)]
     wanted += [("ablation_scores", name) for name in ablation_files(options)]
+    wanted.append(("composed_scores", BASE))
     return wanted + [("style_scores", name) for name in names if name in TRANSFER_STYLES]
 
 
@@ -161,7 +174,8 @@ def perform(options: argparse.Namespace, task: tuple[str, str]) -> tuple[dict, l
 def run(options: argparse.Namespace) -> tuple[dict, np.ndarray]:
     """All scores, and the contact sheet."""
     groups = {"model_scores": "models", "condition_scores": "ablations", "ablation_scores": "ablations", "style_scores": "styles"}
-    scores: dict = {"models": {}, "ablations": {}, "styles": {}}
+    groups["composed_scores"] = "composed"
+    scores: dict = {"models": {}, "ablations": {}, "styles": {}, "composed": {}}
     wanted, rows = tasks(options), []
     with ProcessPoolExecutor(options.processes) as pool:
         for (method, name), (found, sheet) in zip(wanted, pool.map(partial(perform, options), wanted)):

@@ -13,7 +13,7 @@ from demo.miniature import lora
 from demo.miniature.net import MODELS, Miniature
 from demo.miniature.personalise import PERSONALISED
 from demo.miniature.sample import Sampling, clips_of, encode_picture
-from demo.miniature.scenes import DIRECTIONS, FRAMES, STILL, describe, motion_words, random_figure, to_bytes
+from demo.miniature.scenes import DIRECTIONS, FRAMES, STILL, describe, motion_words, random_clip_plan, random_figure, to_bytes
 from demo.miniature.shapes import BACKGROUNDS, SIZE, Scene, render
 from lib_pia.affinity import affinity_scores
 from lib_pia.model import PIAModel
@@ -21,6 +21,7 @@ from lib_pia.model import PIAModel
 PICTURES, PROMPTS = 5, 3
 TOGETHER = 3  # clips sampled in one batch
 BASE = "base"
+ROOM = 8.0  # pixels that each of two figures can go
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,17 @@ def loop_cases(model: str, pictures: int) -> list[Case]:
     return [dataclasses.replace(case, motion="loop") for case in large]
 
 
+def composed_cases(count: int) -> list[tuple[Case, tuple[str, str]]]:
+    """Pictures of two figures for the base, each with a direction of its own in which it has room, and the two directions."""
+    rng, cases = np.random.default_rng(77), []
+    while len(cases) < count:
+        scene, motions, offsets = random_clip_plan(rng, two=1.0)
+        if STILL not in motions and np.linalg.norm(offsets, axis=-1).max(0).min() >= ROOM:
+            number = len(cases)
+            cases.append((Case(BASE, number, scene, motions[0], prompt=describe(scene, motions), seed=4000 + number), motions))
+    return cases
+
+
 def style_cases(model: str, pictures: int) -> list[Case]:
     """Pictures of the base animated by `model` at the style setting (small, moderate, large) and at the usual affinity."""
     cases = []
@@ -126,5 +138,5 @@ def make_clips(model: Miniature, pia: PIAModel | None, cases: Iterable[Case], sa
     return made
 
 
-__all__ = ["BASE", "STILL", "Case", "available", "direction_cases", "load_model", "loop_cases", "magnitude_cases", "make_clips", "motion_only",
-           "picture_of", "scene_of", "style_cases"]  # fmt: skip
+__all__ = ["BASE", "STILL", "Case", "available", "composed_cases", "direction_cases", "load_model", "loop_cases", "magnitude_cases", "make_clips",
+           "motion_only", "picture_of", "scene_of", "style_cases"]  # fmt: skip

@@ -104,6 +104,21 @@ def track(frames: np.ndarray, scene: Scene) -> np.ndarray:
     return np.array(places) - places[0]
 
 
+def tracks(frames: np.ndarray, scene: Scene) -> list[np.ndarray]:
+    """Each figure's displacement from frame 0, [F, 2] pixels: its pixels are those of the figures that are nearest to its colour; a frame
+    without any keeps the last place. For scenes drawn flat, whose figures have different colours."""
+    background = paint_background(scene)
+    colours = np.array([COLOURS[figure.colour] for figure in scene.figures]) / 255.0
+    ys, xs = np.mgrid[: frames.shape[1], : frames.shape[2]] + 0.5
+    places = [[np.array([figure.x, figure.y])] for figure in scene.figures]
+    for frame in frames / 255.0:
+        nearest = np.linalg.norm(frame[..., None, :] - colours, axis=-1).argmin(-1)
+        for number, known in enumerate(places):
+            mask = figure_mask(frame, background) & (nearest == number)
+            known.append(np.array([xs[mask].mean(), ys[mask].mean()]) if mask.any() else known[-1])
+    return [np.array(known[1:]) - known[1] for known in places]
+
+
 def direction(path: np.ndarray) -> str:
     """The word for the farthest displacement of a track."""
     dx, dy = path[np.linalg.norm(path, axis=1).argmax()]

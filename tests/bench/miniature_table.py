@@ -14,7 +14,8 @@ def percent(value: float) -> str:
 def rows_of(scores: dict) -> list[tuple[str, str, str, str]]:
     """The issue's table; a claim whose clips were not made has no row."""
     base = scores["models"][BASE]
-    return [*_alignment(base), *_control(base), *_personalised(scores["models"]), *_ablations(base, scores["ablations"]), *_styles(scores["styles"])]
+    return [*_alignment(base), *_control(base), *_personalised(scores["models"]), *_ablations(base, scores["ablations"]), *_styles(scores["styles"]),
+            *_composed(scores.get("composed", {}))]  # fmt: skip
 
 
 def row(claim: str, measured: str, goal: str, reached: bool) -> tuple[str, str, str, str]:
@@ -75,6 +76,12 @@ def _styles(styles: dict) -> list:
         text = f"{percent(shares[0])} -> {' / '.join(percent(s) for s in shares[1:])}"
         rows.append(row(f"style transfer: {name}", text, ">= 90 %, rising", max(shares[1:]) >= 0.9 and shares[-1] >= shares[0]))
     return rows
+
+
+def _composed(composed: dict) -> list:
+    texts = [f"{percent(found['figures'])} of the figures, both of {percent(found['both'])} of {found['clips']} clips, {found['psnr']:.1f} dB"
+             for found in composed.values()]  # fmt: skip
+    return [("composed prompts: direction right", text, "(report)", "") for text in texts]
 
 
 def text_table(rows: list[tuple[str, str, str, str]]) -> str:

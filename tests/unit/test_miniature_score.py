@@ -9,7 +9,7 @@ from demo.miniature.scenes import FRAMES, to_bytes
 from demo.miniature.shapes import Figure, Scene, render
 from lib_pia.training import AffinityScale
 from tests.bench import miniature_score as score
-from tests.bench.miniature_cases import BASE, available, direction_cases, loop_cases, magnitude_cases, scene_of, style_cases
+from tests.bench.miniature_cases import BASE, available, composed_cases, direction_cases, loop_cases, magnitude_cases, scene_of, style_cases
 from tests.bench.miniature_table import WITH, WITHOUT, rows_of, text_table
 
 SCENE = Scene("teal", (Figure("star", "orange", 32.0, 32.0, 12.0),))
@@ -56,6 +56,22 @@ def test_the_direction_is_that_of_the_farthest_place(dx, dy, word):
     path = score.track(clip(way(dx, dy)), SCENE)
     assert score.direction(path) == word
     assert path[-1] == pytest.approx([dx, dy], abs=0.3)
+
+
+def test_two_figures_have_a_track_each():
+    scene = Scene("navy", (Figure("circle", "red", 18.0, 20.0, 11.0), Figure("square", "blue", 46.0, 44.0, 11.0)))
+    offsets = np.stack([way(-6, 0), way(0, 7)], 1)
+    frames = np.stack([to_bytes(render(scene.moved(offset))) for offset in offsets])
+    first, second = score.tracks(frames, scene)
+    assert first[-1] == pytest.approx([-6, 0], abs=0.6) and second[-1] == pytest.approx([0, 7], abs=0.6)
+    assert np.array_equal(score.tracks(np.zeros((2, 64, 64, 3), np.uint8), scene)[0], np.zeros((2, 2)))
+
+
+def test_composed_prompts_name_both_figures_and_their_ways():
+    for case, motions in composed_cases(4):
+        assert len(case.scene.figures) == 2
+        for figure, motion in zip(case.scene.figures, motions):
+            assert f"{figure.shape} moving {motion}" in case.text
 
 
 def test_displacement_is_the_mean_over_the_frames_after_the_first():
@@ -120,7 +136,9 @@ def test_the_table_says_what_is_reached_and_what_is_not():
     poor = good | {"all": 0.5}
     scores = {"models": {BASE: good, "outline": poor}, "ablations": {WITH: good, WITHOUT: poor | {"all": 0.1}}}
     scores["styles"] = {"outline": {"usual": 0.2, "small": 0.5, "moderate": 0.8, "large": 0.95}}
+    scores["composed"] = {BASE: {"figures": 0.75, "both": 0.5, "psnr": 25.0, "clips": 10}}
     rows = {claim: reached for claim, _, _, reached in rows_of(scores)}
+    assert rows["composed prompts: direction right"] == ""
     assert rows["image alignment, frames"] == rows[WITHOUT] == rows["style transfer: outline"] == "yes"
     assert rows["personalised: outline"] == "NO"
     weaker = {**scores, "models": {BASE: good | {"moved_moderate": 2.2}}}
