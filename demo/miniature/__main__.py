@@ -1,8 +1,8 @@
 """Make the miniature: `python -m demo.miniature all --work DIR`, or one stage of it; a stage that was stopped goes on where it was.
 
-Stages in order: vae, base, clips, motion, short, condition, refine, joint, settle, words, follow, styles (or one style's name), export. The ablations
-onehot, no_affinity and frozen_motion go on from `motion`. Two cores for a stage of PIA:
-`torchrun --nproc_per_node 2 -m demo.miniature joint --work DIR`.
+Stages in order: vae, base, clips, motion, short, condition, refine, joint, settle, words, follow, straight, steer, styles (or one style's name),
+export. The ablations onehot, no_affinity and frozen_motion, and what they are compared with, reference, go on from `again`, which goes on from
+`motion`. Two cores for a stage of PIA or for `straight`: `torchrun --nproc_per_node 2 -m demo.miniature steer --work DIR`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Recipe:
     follow_steps: int = 575
     straight_steps: int = 2000
     steer_steps: int = 4000
-    ablation_steps: int = 200
+    again_steps: int = 300
+    ablation_steps: int = 500
     style_steps: int = 350
 
 
@@ -161,14 +162,19 @@ class Work:
         if base.train_straight(model, Run(self.folder / "straight"), self.pictures(model), self.recipe.straight_steps):
             self.keep_base(model, "straight")
 
-    def steer(self) -> None:
-        options = pia.STEER | {"steps": self.recipe.steer_steps}
+    def straight_stage(self, name: str, before: str, options: dict) -> None:
+        """A stage of PIA on the straight base, frozen, mostly conditioned on first frames."""
         model, source = self.trained_base("straight"), self.first_frames("straight")
-        pia.train_stage(model, self.trained_pia("follow"), source, self.folder / "steer", options, StraightTrainer)
+        pia.train_stage(model, self.trained_pia(before), source, self.folder / name, options, StraightTrainer)
+
+    def steer(self) -> None:
+        self.straight_stage("steer", "follow", pia.STEER | {"steps": self.recipe.steer_steps})
+
+    def again(self) -> None:
+        self.straight_stage("again", "motion", pia.AGAIN | {"steps": self.recipe.again_steps})
 
     def ablation(self, name: str) -> None:
-        options = pia.SHORT | {"steps": self.recipe.ablation_steps} | pia.ABLATIONS[name]
-        self.pia_stage(name, "motion", options, pia.SHORT_FRAMES)
+        self.straight_stage(name, "again", pia.COMPARED | {"steps": self.recipe.ablation_steps} | pia.ABLATIONS[name])
 
     def style(self, name: str) -> None:
         model = self.trained_base("straight")
@@ -206,7 +212,8 @@ ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint"
 def main(arguments: list[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m demo.miniature", description=__doc__, formatter_class=raw)
-    parser.add_argument("stage", nargs="+", choices=("all", *ALL, *pia.ABLATIONS, *personalise.PERSONALISED), metavar="STAGE", help="all, or stages")
+    stages = ("all", *ALL, "again", *pia.ABLATIONS, *personalise.PERSONALISED)
+    parser.add_argument("stage", nargs="+", choices=stages, metavar="STAGE", help="all, or stages")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints, logs and pools (about 400 MB)")
     parser.add_argument("--models", type=Path, default=MODELS, help="where `export` writes")
     parser.add_argument("--recipe", type=json.loads, default={}, help='other steps or sizes, as JSON: {"base_steps": 500}')

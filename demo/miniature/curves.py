@@ -36,11 +36,12 @@ def panels(work: Path) -> dict[str, dict[str, Curve]]:
     found: dict[str, dict[str, Curve]] = {}
     if (work / "vae" / "log.csv").exists():
         found["VAE, PSNR on held-out pictures (dB)"] = {"psnr": own_log(work / "vae" / "log.csv")["psnr"]}
-    for title, names in {"text to image, weighted eps loss": ["base", "refine"], "personalised, weighted eps loss": PERSONALISED}.items():
+    for title, names in {"text to image, weighted eps loss": ["base", "refine", "straight"], "personalised, weighted eps loss": PERSONALISED}.items():
         logs = {name: own_log(work / name / "log.csv")["loss"] for name in names if (work / name / "log.csv").exists()}
         found |= {title: logs} if logs else {}
-    groups = {"PIA on the frozen base, weighted eps loss": ("motion", "short", "condition", *ABLATIONS),
-              "PIA and base together, weighted eps loss": ("joint", "settle", "follow")}  # fmt: skip
+    groups = {"PIA on the frozen base, weighted eps loss": ("motion", "short", "condition"),
+              "PIA and base together, weighted eps loss": ("joint", "settle", "follow"),
+              "PIA on the straight base, frozen": ("steer", "again", *ABLATIONS)}  # fmt: skip
     for title, names in groups.items():
         logs = {name: trainer_log(work / name / "log.csv") for name in names if (work / name / "log.csv").exists()}
         found |= {title: logs} if logs else {}
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             axis.plot(steps, values, label=name)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("step")
-        if "loss" in title:
+        if "VAE" not in title:
             axis.set_yscale("log")
         axis.legend(fontsize=7)
     figure.tight_layout()

@@ -52,6 +52,9 @@ def parameters_of(*modules: nn.Module) -> list[nn.Parameter]:
 def average_gradients(parameters: Iterable[nn.Parameter], processes: Processes) -> None:
     """The mean of the gradients over all processes, in place: what DistributedDataParallel does, for a network that it cannot see into."""
     if processes.count > 1:
-        for parameter in parameters:
-            torch.distributed.all_reduce(parameter.grad)
-            parameter.grad /= processes.count
+        gradients = [parameter.grad for parameter in parameters]
+        together = torch.cat([gradient.flatten() for gradient in gradients])  # one message for all
+        torch.distributed.all_reduce(together)
+        together /= processes.count
+        for gradient, part in zip(gradients, together.split([gradient.numel() for gradient in gradients])):
+            gradient.copy_(part.view_as(gradient))

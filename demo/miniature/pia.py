@@ -1,6 +1,6 @@
 """PIA for the miniature, by the project's own training: motion modules (text-to-video), the condition, the base along with it, the ablations.
 
-The base is frozen but for the last stage, `joint`. The ablations go on from the same motion stage, with the same clips, draws and steps.
+The base is frozen but in `joint`, `settle` and `follow`. The ablations go on from the same motion stage, with the same clips, draws and steps.
 Several processes (`torchrun`) share a batch and see what one sees.
 """
 
@@ -49,7 +49,11 @@ JOINT_RATE = 2.5e-4  # the UNet's
 JOINT_PICTURES = 32  # every third step, over all processes, so that pictures from text stay good
 JOINT_EMPHASIS = Emphasis(100.0, 0.5)
 SHORT_FRAMES = 4
+# The ablations and what they are compared with: from text-to-video modules on the straight base, as STEER, but shorter.
+AGAIN = MOTION | {"batch_size": 8, "learning_rate": 6e-4, "high_noise_weight": 400.0, "noisiest_share": 0.3, "pure_noise": 0.5, "seed": 12}
+COMPARED = STEER | {"batch_size": 4, "condition_learning_rate": 5e-3, "ema_decay": 0.99, "save_every": 250, "seed": 13}
 ABLATIONS = {
+    "reference": {},  # the full recipe
     "onehot": {"affinity_mode": "onehot"},  # 1 at the condition frame, 0 elsewhere
     "no_affinity": {"affinity_mode": "none"},
     "frozen_motion": {"freeze_motion": True},

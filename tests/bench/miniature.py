@@ -116,8 +116,8 @@ class Bench:
         return alignment_of(cases, clips)
 
     def ablation_scores(self, name: str) -> dict:
-        """The base's direction cases with the PIA model of an ablation, or of the full recipe after as many steps."""
-        model, cases = load_model(BASE, self.options.models), direction_cases(BASE, self.options.pictures)
+        """The base's direction cases, told the motion alone, with the PIA model of an ablation, or of the full recipe after as many steps."""
+        model, cases = load_model(BASE, self.options.models), motion_only(direction_cases(BASE, self.options.pictures))
         clips = self.clips(model, cases, load_pia_model(ablation_files(self.options)[name], dtype=torch.float32))
         self.keep(cases[:1], clips[:1])
         return alignment_of(cases, clips)
@@ -146,11 +146,10 @@ class Bench:
 
 
 def ablation_files(options: argparse.Namespace) -> dict[str, Path]:
-    """PIA files of the ablations and, to compare with, of the full recipe after as many steps; those that have been trained."""
+    """PIA files of the full recipe after as many steps and of the ablations; those that have been trained."""
     if not options.ablations:
         return {}
-    files = {SAME_STEPS: options.ablations / "short" / f"pia-{options.at:07d}.safetensors"}
-    files |= {name: options.ablations / name / "pia.safetensors" for name in ABLATIONS}
+    files = {SAME_STEPS if name == "reference" else name: options.ablations / name / "pia.safetensors" for name in ABLATIONS}
     return {name: path for name, path in files.items() if path.exists()}
 
 
@@ -190,7 +189,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of the weights")
     parser.add_argument("--pia", type=Path, default=MODELS / "miniature_pia.safetensors")
     parser.add_argument("--ablations", type=Path, help="work folder in which the ablations were trained")
-    parser.add_argument("--at", type=int, default=200, help="steps of the ablations")
     parser.add_argument("--pictures", type=int, default=PICTURES, help="condition pictures per model")
     parser.add_argument("--few", type=int, default=3, help="pictures per model for magnitudes and loops")
     parser.add_argument("--steps", type=int, default=25)

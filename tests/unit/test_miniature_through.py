@@ -7,9 +7,9 @@ import torch
 
 from demo.miniature import lora, through
 from demo.miniature.net import UNET
+from lib_pia.condition import build_condition
 from lib_pia.injection import inject
 from lib_pia.training import fresh_model
-from lib_pia.condition import build_condition
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,19 @@
 """The miniature's quick training computes what the project's trainer computes, alone and on two processes, and the base trains only if asked."""
 
+import dataclasses
 import os
 import socket
 
 import pytest
 import torch
 import torch.multiprocessing
+from ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-from demo.miniature import quick
-from demo.miniature.trainers import Joint, JointTrainer, QuickTrainer
-from lib_pia.training import Processes, Trainer, join_processes
+from demo.miniature import base, quick, through
+from demo.miniature.net import UNET, Miniature
+from demo.miniature.trainers import Joint, JointTrainer, QuickTrainer, StraightTrainer
+from demo.miniature.training_log import Run
+from lib_pia.training import Processes, Trainer, fresh_model, join_processes
 from tests.unit.training_toys import FRAMES, square_clips, toy_trainer
 
 
@@ -18,6 +22,14 @@ class ToySource:
 
     def __call__(self, first, count):
         return square_clips(first, count)
+
+
+class WideSource(ToySource):
+    """With texts of the miniature's width."""
+
+    def __call__(self, first, count):
+        batch = square_clips(first, count)
+        return dataclasses.replace(batch, text=torch.randn(count, 5, UNET["context_dim"]), null_text=torch.zeros(5, UNET["context_dim"]))
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +69,46 @@ def test_a_step_of_the_quick_trainer_is_the_trainers_step():
     ours, theirs = toy(), toy(Trainer)
     assert ours.train_step().loss == pytest.approx(theirs.train_step().loss, rel=1e-5)
     same(gradients(ours), gradients(theirs))
+
+
+def test_the_quick_network_alone_is_the_unet():
+    unet = toy().unet
+    width = unet.input_blocks[1][1].transformer_blocks[0].attn2.to_k.in_features
+    x, t, text = torch.randn(2, 4, 8, 8), torch.tensor([3, 961]), torch.randn(2, 5, width)
+    with torch.no_grad():
+        theirs = unet(x, t, context=text)
+        ours = quick.QuickNet(unet)(x, quick.timestep_embedding(t, unet.model_channels), text)
+    assert torch.allclose(ours, theirs, atol=2e-5 * float(theirs.abs().max()))
+
+
+def test_the_straight_stage_trains_all_but_the_way_and_the_text(tmp_path):
+    torch.manual_seed(0)
+    model = Miniature()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    pool = base.Pool(torch.randn(8, 4, 8, 8), ["a red star on a navy background, moving left"] * 8)
+    assert base.train_straight(model, Run(tmp_path), pool, 2, batch=4)
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith(("text.", "vae.")))
+    for name, (mask, value) in through.fixed_of_unet(model.unet).items():
+        assert torch.equal(after["unet." + name][mask], value[mask]), name
+    trained = [name for name in before if name.startswith("unet.") and not torch.equal(before[name], after[name])]
+    assert len(trained) > 0.8 * len(list(model.unet.parameters()))  # what stands before a layer that starts at zero waits a step
+
+
+def test_the_straight_trainer_leaves_the_way_alone():
+    unet = UNetModel(**UNET)
+    through.open_way(unet)
+    model = fresh_model(unet)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02)
+    config = dataclasses.replace(toy().config, precision="fp32")
+    trainer = StraightTrainer(unet, model, config, WideSource(), Processes())
+    before = {name: value.clone() for name, value in trainer.trained.items()}
+    trainer.train_step()
+    exported = trainer.exported().state_dict()
+    for name, (mask, _) in through.fixed_of_pia(trainer.model).items():
+        assert not exported[name][mask].any() and not torch.equal(before[name], trainer.trained[name]), name
 
 
 def test_the_base_stays_frozen_in_the_quick_trainer():
