@@ -46,7 +46,7 @@ def place_random_models(models: Path) -> None:
 def make_clip(host, trained: bool) -> list[str]:
     """Paths of the files of one clip."""
     answer = host.img2img(
-        prompt=PROMPT, init_images=[host.base64(PICTURE)], width=64, height=64, steps=20 if trained else 4, cfg_scale=2, seed=4,
+        prompt=PROMPT, init_images=[host.base64(PICTURE)], width=64, height=64, steps=20 if trained else 4, cfg_scale=1.5, seed=4,
         sampler_name="Euler", save_images=True, alwayson_scripts={"Animate (PIA)": {"args": [{"magnitude": "large"}]}})
     return [file["path"] for file in answer["info"]["pia"]]
 

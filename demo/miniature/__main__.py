@@ -1,8 +1,8 @@
 """Make the miniature: `python -m demo.miniature all --work DIR`, or one stage of it; a stage that was stopped goes on where it was.
 
-Stages in order: vae, base, clips, motion, short, condition, refine, joint, settle, words, follow, straight, steer, styles (or one style's name),
-export. The ablations onehot, no_affinity and frozen_motion, and what they are compared with, reference, go on from `again`, which goes on from
-`motion`. Two cores for a stage of PIA or for `straight`: `torchrun --nproc_per_node 2 -m demo.miniature steer --work DIR`.
+Stages in order: vae, base, clips, motion, short, condition, refine, joint, settle, words, follow, straight, steer, polish, styles (or one
+style's name), export. The ablations onehot, no_affinity and frozen_motion, and what they are compared with, reference, go on from `again`, which
+goes on from `motion`. Two cores for a stage of PIA or for `straight`: `torchrun --nproc_per_node 2 -m demo.miniature steer --work DIR`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class Recipe:
     follow_steps: int = 575
     straight_steps: int = 2000
     steer_steps: int = 4000
+    polish_steps: int = 1000
     again_steps: int = 300
-    ablation_steps: int = 500
+    ablation_steps: int = 300
     style_steps: int = 350
 
 
@@ -170,6 +171,9 @@ class Work:
     def steer(self) -> None:
         self.straight_stage("steer", "follow", pia.STEER | {"steps": self.recipe.steer_steps})
 
+    def polish(self) -> None:
+        self.straight_stage("polish", "steer", pia.POLISH | {"steps": self.recipe.polish_steps})
+
     def again(self) -> None:
         self.straight_stage("again", "motion", pia.AGAIN | {"steps": self.recipe.again_steps})
 
@@ -190,7 +194,7 @@ class Work:
         self.models.mkdir(parents=True, exist_ok=True)
         self.trained_base().save(self.models / "miniature.safetensors")
         ClipPool.load(self.folder / "clips.pt").scale().save(self.models / "miniature_affinity.json")
-        save_pia_model(self.trained_pia("steer"), self.models / "miniature_pia.safetensors", half=True)
+        save_pia_model(self.trained_pia("polish"), self.models / "miniature_pia.safetensors", half=True)
         for name in personalise.SHIPPED:
             path = self.folder / name / "lora.safetensors"
             if path.exists():
@@ -205,8 +209,8 @@ class Work:
             getattr(self, stage)()
 
 
-ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint", "settle", "words", "follow", "straight", "steer", "styles",
-       "export")  # fmt: skip
+ALL = ("vae", "base", "clips", "motion", "short", "condition", "refine", "joint", "settle", "words", "follow", "straight", "steer", "polish",
+       "styles", "export")  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

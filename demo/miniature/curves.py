@@ -41,7 +41,7 @@ def panels(work: Path) -> dict[str, dict[str, Curve]]:
         found |= {title: logs} if logs else {}
     groups = {"PIA on the frozen base, weighted eps loss": ("motion", "short", "condition"),
               "PIA and base together, weighted eps loss": ("joint", "settle", "follow"),
-              "PIA on the straight base, frozen": ("steer", "again", *ABLATIONS)}  # fmt: skip
+              "PIA on the straight base, frozen": ("steer", "polish", "again", *ABLATIONS)}  # fmt: skip
     for title, names in groups.items():
         logs = {name: trainer_log(work / name / "log.csv") for name in names if (work / name / "log.csv").exists()}
         found |= {title: logs} if logs else {}

@@ -49,6 +49,7 @@ JOINT_RATE = 2.5e-4  # the UNet's
 JOINT_PICTURES = 32  # every third step, over all processes, so that pictures from text stay good
 JOINT_EMPHASIS = Emphasis(100.0, 0.5)
 SHORT_FRAMES = 4
+POLISH = STEER | {"learning_rate": 5e-4, "condition_learning_rate": 1.5e-3, "seed": 15}
 # The ablations and what they are compared with: from text-to-video modules on the straight base, as STEER, but shorter.
 AGAIN = MOTION | {"batch_size": 8, "learning_rate": 6e-4, "high_noise_weight": 400.0, "noisiest_share": 0.3, "pure_noise": 0.5, "seed": 12}
 COMPARED = STEER | {"batch_size": 4, "condition_learning_rate": 5e-3, "ema_decay": 0.99, "save_every": 250, "seed": 13}

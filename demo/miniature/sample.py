@@ -41,10 +41,12 @@ def ddim(model: Miniature, noise: torch.Tensor, texts: torch.Tensor, alphas: tor
     x = noise
     for t in timesteps:
         now, then = alphas[t], alphas[t - stride] if t >= stride else alphas[0]
+        copies = 1 if sampling.scale == 1 else 2  # without guidance the negative prompt has no say
         with autocast():
-            eps = model.unet(torch.cat([x, x]), torch.full((2 * len(x),), t), context=texts).float()
-        prompted, negative = eps.chunk(2)
-        eps = negative + sampling.scale * (prompted - negative)
+            eps = model.unet(torch.cat([x] * copies), torch.full((copies * len(x),), t), context=texts[: copies * len(x)]).float()
+        if copies == 2:
+            prompted, negative = eps.chunk(2)
+            eps = negative + sampling.scale * (prompted - negative)
         x = then.sqrt() * (x - (1 - now).sqrt() * eps) / now.sqrt() + (1 - then).sqrt() * eps
     return x
 

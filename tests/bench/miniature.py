@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pictures", type=int, default=PICTURES, help="condition pictures per model")
     parser.add_argument("--few", type=int, default=3, help="pictures per model for magnitudes and loops")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--scale", type=float, default=2.0, help="classifier-free guidance scale")
+    parser.add_argument("--scale", type=float, default=1.0, help="classifier-free guidance scale; 1: none, for guidance stretches the motion")
     parser.add_argument("--processes", type=int, default=2, help="clips are made by so many processes of one thread each")
     parser.add_argument("--out", type=Path, default=Path("bench-miniature"), help="folder for scores.json and sheet.png")
     options = parser.parse_args(arguments)

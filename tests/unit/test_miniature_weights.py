@@ -5,9 +5,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from demo.miniature import through
 from demo.miniature.net import MODELS, Miniature
 from demo.miniature.sample import Sampling, clips_of, encode_picture, pictures_of
-from demo.miniature.scenes import FRAMES, to_bytes
+from demo.miniature.scenes import DIRECTIONS, FRAMES, to_bytes
 from demo.miniature.shapes import Figure, Scene, paint_background, render
 from lib_pia.affinity import affinity_scores
 from lib_pia.checkpoint import load_pia_model
@@ -71,6 +72,26 @@ def test_a_clip_starts_from_its_picture_and_keeps_its_colours(model):
     assert found["all"] >= 0.8
     assert score.psnr(with_pia[0], picture.numpy()) > score.psnr(without[0], picture.numpy()) + 2
     assert score.coherence(with_pia, SCENE)["jerk"] < 0.5 * score.coherence(without, SCENE)["jerk"]
+
+
+def test_the_prompt_says_where_it_goes(model):
+    picture = torch.from_numpy(to_bytes(render(SCENE)))
+    pia = load_pia_model(MODELS / "miniature_pia.safetensors", dtype=torch.float32)
+    latents = encode_picture(model, picture).expand(4, -1, -1, -1)
+    affinity = affinity_scores(FRAMES, 0, "animate", "large").expand(4, -1)
+    prompts = [f"an orange square on a navy background, moving {word}" for word in DIRECTIONS]
+    clips = clips_of(model, pia, latents, prompts, affinity, Sampling(10, 1.0), seeds=[5] * 4).numpy()
+    assert [score.direction(score.track(clip, SCENE)) for clip in clips] == list(DIRECTIONS)
+
+
+def test_the_way_of_x_t_is_open_in_every_file(model):
+    for name in available():
+        unet = load_model(name).unet
+        for key, (mask, value) in through.fixed_of_unet(unet).items():
+            assert torch.allclose(unet.get_parameter(key)[mask], value[mask], rtol=1e-3, atol=0), (name, key)
+    pia = load_pia_model(MODELS / "miniature_pia.safetensors", dtype=torch.float32)
+    for key, (mask, _) in through.fixed_of_pia(pia).items():
+        assert not pia.get_parameter(key)[mask].any(), key
 
 
 @pytest.mark.parametrize("name", [n for n in available() if n != BASE])
