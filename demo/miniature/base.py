@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from lib_pia.schedule import linear_alphas_cumprod
-from lib_pia.training import join_processes
+from lib_pia.training import Processes, join_processes
+from lib_pia.training.objective import noised
 
 from .fast import autocast, average_gradients, parameters_of, quick_attention
 from .net import Miniature, base_alphas_cumprod
 from .quick import QuickNet, compiled, timestep_embedding
 from .scenes import random_picture
-from .through import open_way
+from .through import Held, open_way
 from .training_log import Run, cosine
 from .vae import to_signed
 
@@ -78,14 +79,19 @@ def picture_loss(model: Miniature, latents: torch.Tensor, captions: list[str], s
     noise = torch.randn_like(latents)
     a = alphas[:, None, None, None]
     pure = ((timesteps >= NOISIEST) & (torch.rand(len(latents)) < emphasis.pure))[:, None, None, None]
-    noisy = torch.where(pure, noise, a.sqrt() * latents + (1 - a).sqrt() * noise)
-    wanted = torch.where(pure, (noise - a.sqrt() * latents) / (1 - a).sqrt(), noise)
+    noisy, wanted = noised(latents, noise, a, pure)
     texts = ["" if torch.rand(()) < NULL_TEXT else c for c in captions]
     with autocast():
         encoded = model.encode_text(texts)
         predicted = net(noisy, timesteps, encoded) if net else model.unet(noisy, timesteps, context=encoded)
     error = (predicted.float() - wanted).square().mean((1, 2, 3))
     return (error * loss_weight(alphas, emphasis.cap)).mean() / 4
+
+
+def drawn_loss(model: Miniature, pool: Pool, count: int, schedules: torch.Tensor, emphasis: Emphasis, net: Net | None = None) -> torch.Tensor:
+    """`picture_loss` of `count` pictures drawn from the pool."""
+    rows = torch.randint(len(pool.captions), (count,))
+    return picture_loss(model, pool.latents[rows], [pool.captions[i] for i in rows.tolist()], schedules, emphasis, net)
 
 
 def schedules() -> torch.Tensor:
@@ -130,32 +136,56 @@ FIRST = Stage()
 # With the cap of `FIRST` the noise of the highest steps comes back with an error of 3 %, there half as much as the picture. So the UNet
 # alone goes on with those steps at full weight.
 REFINE = Stage(6e-4, 30, Emphasis(PRECISE_CAP, 0.5), text=False, ema=0.995)
-
-
 # On the straight way for x_t (through.py), with the texts in which the words of motion weigh; starts from pure noise, too.
 STRAIGHT = Stage(1e-3, 50, Emphasis(400.0, 0.5, 0.5), text=False, ema=0.995)
+
+
+class Descent:
+    """AdamW on `trained` with gradients clipped to norm 1 and averaged over processes, a moving average, and entries that are held."""
+
+    def __init__(self, trained: list[nn.Parameter], rate: float, decay: float, weight_decay: float = 1e-3, held: Held | None = None):
+        self.trained, self.rate, self.held = trained, rate, held
+        self.optimizer = torch.optim.AdamW(trained, rate, betas=(0.9, 0.99), weight_decay=weight_decay, foreach=True)
+        self.ema = Ema(trained, decay)
+
+    def parts(self) -> dict:
+        """What a run must save."""
+        return {"optimizer": self.optimizer, "ema": self.ema}
+
+    def step(self, loss: torch.Tensor, number: int, factor: float, processes: Processes | None = None) -> dict[str, float]:
+        """Step `number`, at the rate times `factor`; what to log."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * factor
+        self.optimizer.zero_grad()
+        loss.backward()
+        if processes:
+            average_gradients(self.trained, processes)
+        if self.held:
+            self.held.gradients()
+        norm = nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self.optimizer.step()
+        if self.held:
+            self.held.values()
+        self.ema.update(number)
+        return {"loss": loss.item(), "grad_norm": norm.item()}
+
+    def finish(self) -> None:
+        """Leave the averaged weights in the model."""
+        self.ema.copy_to()
+        if self.held:
+            self.held.values()
 
 
 def train(model: Miniature, run: Run, pool: Pool, steps: int, stage: Stage = FIRST) -> None:
     """Train UNet (and text encoder) on batches of 64 of the pool; at the end they hold the averaged weights."""
     model.vae.requires_grad_(False)
     model.text.requires_grad_(stage.text)
-    trained = parameters_of(model.unet, model.text)
-    optimizer = torch.optim.AdamW(trained, stage.rate, betas=(0.9, 0.99), weight_decay=1e-3, foreach=True)
-    ema, both = Ema(trained, stage.ema), schedules()
+    descent, both = Descent(parameters_of(model.unet, model.text), stage.rate, stage.ema), schedules()
     with quick_attention():
-        for step in run.steps(steps, unet=model.unet, text=model.text, optimizer=optimizer, ema=ema):
-            for group in optimizer.param_groups:
-                group["lr"] = stage.rate * cosine(step, steps, stage.warmup)
-            rows = torch.randint(len(pool.captions), (64,))
-            loss = picture_loss(model, pool.latents[rows], [pool.captions[i] for i in rows.tolist()], both, stage.emphasis)
-            optimizer.zero_grad()
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(trained, 1.0)
-            optimizer.step()
-            ema.update(step)
-            run.log(step, loss=loss.item(), grad_norm=norm.item())
-    ema.copy_to()
+        for step in run.steps(steps, unet=model.unet, text=model.text, **descent.parts()):
+            loss = drawn_loss(model, pool, 64, both, stage.emphasis)
+            run.log(step, **descent.step(loss, step, cosine(step, steps, stage.warmup)))
+    descent.finish()
 
 
 def train_straight(model: Miniature, run: Run, pool: Pool, steps: int, stage: Stage = STRAIGHT, batch: int = 64) -> bool:
@@ -164,9 +194,7 @@ def train_straight(model: Miniature, run: Run, pool: Pool, steps: int, stage: St
     model.requires_grad_(False)
     model.unet.requires_grad_(True)
     held = open_way(model.unet)
-    trained = parameters_of(model.unet)
-    optimizer = torch.optim.AdamW(trained, stage.rate, betas=(0.9, 0.99), weight_decay=1e-3, foreach=True)
-    ema, both = Ema(trained, stage.ema), schedules()
+    descent, both = Descent(parameters_of(model.unet), stage.rate, stage.ema, held=held), schedules()
     quick = compiled(QuickNet(model.unet))
 
     def net(noisy: torch.Tensor, timesteps: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
@@ -174,21 +202,9 @@ def train_straight(model: Miniature, run: Run, pool: Pool, steps: int, stage: St
 
     with join_processes("cpu") as processes:
         run.silent = not processes.is_first
-        for step in run.steps(steps, unet=model.unet, optimizer=optimizer, ema=ema):
+        for step in run.steps(steps, unet=model.unet, **descent.parts()):
             torch.manual_seed(14 + 1000003 * (step * processes.count + processes.rank))
-            for group in optimizer.param_groups:
-                group["lr"] = stage.rate * cosine(step, steps, stage.warmup)
-            rows = torch.randint(len(pool.captions), (batch // processes.count,))
-            loss = picture_loss(model, pool.latents[rows], [pool.captions[i] for i in rows.tolist()], both, stage.emphasis, net)
-            optimizer.zero_grad()
-            loss.backward()
-            average_gradients(trained, processes)
-            held.gradients()
-            norm = nn.utils.clip_grad_norm_(trained, 1.0)
-            optimizer.step()
-            held.values()
-            ema.update(step)
-            run.log(step, loss=loss.item(), grad_norm=norm.item())
-        ema.copy_to()
-        held.values()
+            loss = drawn_loss(model, pool, batch // processes.count, both, stage.emphasis, net)
+            run.log(step, **descent.step(loss, step, cosine(step, steps, stage.warmup), processes))
+        descent.finish()
         return processes.is_first

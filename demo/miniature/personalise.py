@@ -2,10 +2,9 @@
 
 import numpy as np
 import torch
-from torch import nn
 
 from . import lora
-from .base import STRAIGHT, Ema, picture_loss, picture_pool, schedules
+from .base import STRAIGHT, Descent, drawn_loss, picture_pool, schedules
 from .fast import quick_attention
 from .net import Miniature
 from .shapes import STYLES
@@ -24,21 +23,9 @@ def train(model: Miniature, run: Run, style: str, steps: int, batch: int = 32, r
     trained = lora.attach(model.unet)
     for parameter in trained:
         parameter.requires_grad_(True)
-    held = hold_lora(model.unet)
-    optimizer = torch.optim.AdamW(trained, rate, betas=(0.9, 0.99), weight_decay=0, foreach=True)
-    ema, both = Ema(trained, 0.98), schedules()
+    descent, both = Descent(trained, rate, 0.98, weight_decay=0.0, held=hold_lora(model.unet)), schedules()
     with quick_attention():
-        for step in run.steps(steps, unet=model.unet, optimizer=optimizer, ema=ema):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * cosine(step, steps, warmup=20)
-            rows = torch.randint(len(pool.captions), (batch,))
-            loss = picture_loss(model, pool.latents[rows], [pool.captions[i] for i in rows.tolist()], both, STRAIGHT.emphasis)
-            optimizer.zero_grad()
-            loss.backward()
-            held.gradients()
-            norm = nn.utils.clip_grad_norm_(trained, 1.0)
-            optimizer.step()
-            held.values()
-            ema.update(step)
-            run.log(step, loss=loss.item(), grad_norm=norm.item())
-    ema.copy_to()
+        for step in run.steps(steps, unet=model.unet, **descent.parts()):
+            loss = drawn_loss(model, pool, batch, both, STRAIGHT.emphasis)
+            run.log(step, **descent.step(loss, step, cosine(step, steps, warmup=20)))
+    descent.finish()

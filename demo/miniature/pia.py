@@ -12,7 +12,7 @@ from lib_pia.checkpoint import load_pia_model
 from lib_pia.model import PIAModel
 from lib_pia.training import Processes, TrainConfig, fresh_model, join_processes, train
 
-from .base import Emphasis, Pool, picture_loss, schedules
+from .base import Emphasis, Pool, drawn_loss, schedules
 from .clips import PoolSource
 from .fast import quick_attention
 from .net import Miniature
@@ -85,9 +85,8 @@ def train_joint(model: Miniature, start: PIAModel, data: tuple[PoolSource, Pool]
 
         def pictures(number: int) -> torch.Tensor:
             torch.manual_seed(number)
-            rows = torch.randint(len(pool.captions), (count,))
             with quick_attention():
-                return picture_loss(model, pool.latents[rows], [pool.captions[i] for i in rows.tolist()], both, JOINT_EMPHASIS)
+                return drawn_loss(model, pool, count, both, JOINT_EMPHASIS)
 
         trainer = JointTrainer(model.unet, start, config_of(options, processes), source, processes, Joint(JOINT_RATE, pictures))
         train(trainer, out, resume=True, progress=False)

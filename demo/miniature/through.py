@@ -23,16 +23,16 @@ BLOCK = "output_blocks.11"
 SILENT = (f"{BLOCK}.0.out_layers.3", f"{BLOCK}.1.proj_out")  # layers that add nothing to the last ResBlock's first PAIRS channels
 
 
+def fixed(parameter: Tensor, index, values: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+    """A mask of the entries at `index`, and their values (zero elsewhere), both of the parameter's shape."""
+    mask, value = torch.zeros_like(parameter, dtype=torch.bool), torch.zeros_like(parameter)
+    mask[index], value[index] = True, values
+    return mask, value
+
+
 def fixed_of_unet(unet: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
     """By parameter: a mask of the fixed entries, and their values (zero elsewhere)."""
-    parameters = dict(unet.named_parameters())
     width = unet.model_channels
-
-    def fixed(name: str, index, values: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-        mask, value = torch.zeros_like(parameters[name], dtype=torch.bool), torch.zeros_like(parameters[name])
-        mask[index], value[index] = True, values
-        return mask, value
-
     first, last = slice(LATENT), slice(PAIRS)
     into, copied, out = torch.zeros(LATENT, LATENT, 3, 3), torch.zeros(PAIRS, 2 * width, 1, 1), torch.zeros(LATENT, PAIRS, 3, 3)
     for k in range(LATENT):
@@ -48,7 +48,7 @@ def fixed_of_unet(unet: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
         "out.2.weight": ((slice(None), last), out),
     }  # fmt: skip
     values |= {f"{layer}.{part}": (last, 0.0) for layer in SILENT for part in ("weight", "bias")}
-    return {name: fixed(name, *entry) for name, entry in values.items()}
+    return {name: fixed(unet.get_parameter(name), *entry) for name, entry in values.items()}
 
 
 def fixed_of_pia(model: PIAModel) -> dict[str, tuple[Tensor, Tensor]]:
@@ -56,12 +56,7 @@ def fixed_of_pia(model: PIAModel) -> dict[str, tuple[Tensor, Tensor]]:
     last = list(model.up)[-1].temporal_transformer.proj_out
     rows = {model.condition.weight: LATENT, last.weight: PAIRS, last.bias: PAIRS}
     names = {id(p): name for name, p in model.named_parameters()}
-    fixed = {}
-    for parameter, count in rows.items():
-        mask = torch.zeros_like(parameter, dtype=torch.bool)
-        mask[:count] = True
-        fixed[names[id(parameter)]] = (mask, torch.zeros_like(parameter))
-    return fixed
+    return {names[id(parameter)]: fixed(parameter, slice(count)) for parameter, count in rows.items()}
 
 
 class Held:
@@ -94,11 +89,5 @@ def open_way(unet: nn.Module) -> Held:
 
 def hold_lora(unet: nn.Module) -> Held:
     """For a UNet with a LoRA attached (lora.py): the LoRA leaves x_t's channels alone."""
-    fixed = {}
-    for layer in (*SILENT, f"{BLOCK}.0.skip_connection"):
-        name = f"{layer}.parametrizations.weight.0.up"
-        up = unet.get_parameter(name)
-        mask = torch.zeros_like(up, dtype=torch.bool)
-        mask[:PAIRS] = True
-        fixed[name] = (mask, torch.zeros_like(up))
-    return Held(unet, fixed)
+    names = [f"{layer}.parametrizations.weight.0.up" for layer in (*SILENT, f"{BLOCK}.0.skip_connection")]
+    return Held(unet, {name: fixed(unet.get_parameter(name), slice(PAIRS)) for name in names})

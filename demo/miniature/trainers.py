@@ -46,8 +46,12 @@ class QuickTrainer(Trainer):
         width = self.unet.model_channels
         yield eps_loss(self.net(example.noisy, timestep_embedding(draws.timestep, width), text, example.condition), example)
 
-    def _update(self) -> float:
+    def _gradients(self) -> None:
+        """After backward, before they are clipped."""
         average_gradients(self.trained.values(), self.processes)
+
+    def _update(self) -> float:
+        self._gradients()
         return super()._update()
 
 
@@ -59,10 +63,12 @@ class StraightTrainer(QuickTrainer):
         self.held = Held(self.model, fixed_of_pia(self.model))
         self.average = WeightAverage(self.trained, config.ema_decay)  # with the entries zeroed above
 
-    def _update(self) -> float:
-        average_gradients(self.trained.values(), self.processes)
+    def _gradients(self) -> None:
+        super()._gradients()
         self.held.gradients()
-        norm = Trainer._update(self)
+
+    def _update(self) -> float:
+        norm = super()._update()
         self.held.values()
         return norm
 

@@ -58,6 +58,14 @@ def clip_conditions(batch: ClipBatch, drop: Tensor, mode: str) -> Tensor:
     return rearrange(condition * ~drop[:, None, None, None, None], "b f c h w -> (b f) c h w")
 
 
+def noised(latents: Tensor, noise: Tensor, alpha: Tensor, pure: Tensor) -> tuple[Tensor, Tensor]:
+    """Noised latents, and the noise that the UNet must answer. Where `pure`, nothing of the latents is left, and the answer is the one that
+    leads to them all the same. alpha (alphas_cumprod) and pure broadcast to the latents."""
+    signal = alpha.sqrt() * latents
+    noisy = torch.where(pure, noise, signal + (1 - alpha).sqrt() * noise)
+    return noisy, torch.where(pure, (noise - signal) / (1 - alpha).sqrt(), noise)
+
+
 def make_example(batch: ClipBatch, draws: Draws, alphas_cumprod: Tensor, config: TrainConfig) -> Example:
     """Noise the clips and build their conditions. In stage "motion" every condition is dropped."""
     f = batch.latents.shape[1]
@@ -66,10 +74,7 @@ def make_example(batch: ClipBatch, draws: Draws, alphas_cumprod: Tensor, config:
     drop = torch.ones_like(draws.drop_condition) if config.stage == "motion" else draws.drop_condition
     alpha = alphas_cumprod[timestep]                                                                        # [B]
     scale = alpha[:, None, None, None, None]
-    signal = scale.sqrt() * batch.latents
-    pure = draws.pure_noise.to(device)[:, None, None, None, None]
-    noisy = torch.where(pure, noise, signal + (1 - scale).sqrt() * noise)
-    noise = torch.where(pure, (noise - signal) / (1 - scale).sqrt(), noise)  # from pure noise, too, the answer must lead to the clip
+    noisy, noise = noised(batch.latents, noise, scale, draws.pure_noise.to(device)[:, None, None, None, None])
     text = torch.where(draws.drop_text.to(device)[:, None, None], batch.null_text[None], batch.text)
     return Example(
         noisy=rearrange(noisy, "b f c h w -> (b f) c h w"),

@@ -48,8 +48,12 @@ def alignment_of(cases, clips) -> dict[str, float]:
     """Mean alignment over clips; PSNR of the condition frame; coherence."""
     parts = [score.alignment(clip, case.scene) | score.coherence(clip, case.scene) for case, clip in zip(cases, clips)]
     means = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
-    pairs = [(clip[0], picture_of(case.scene).numpy()) for case, clip in zip(cases, clips)]
-    return means | {"psnr": float(np.mean([score.psnr(a, b) for a, b in pairs])), "clips": len(cases)}
+    return means | {"psnr": condition_psnr(cases, clips), "clips": len(cases)}
+
+
+def condition_psnr(cases, clips) -> float:
+    """Mean PSNR of the condition frame, dB."""
+    return float(np.mean([score.psnr(clip[0], picture_of(case.scene).numpy()) for case, clip in zip(cases, clips)]))
 
 
 class Bench:
@@ -130,8 +134,8 @@ class Bench:
         right = np.array([[score.direction(path) == word for path, word in zip(score.tracks(clip, case.scene), motions)]
                           for clip, (case, motions) in zip(clips, composed)])  # fmt: skip
         self.keep(cases[:3], clips[:3])
-        pairs = [score.psnr(clip[0], picture_of(case.scene).numpy()) for clip, case in zip(clips, cases)]
-        return {"figures": float(right.mean()), "both": float(right.all(1).mean()), "psnr": float(np.mean(pairs)), "clips": len(cases)}
+        shares = {"figures": float(right.mean()), "both": float(right.all(1).mean())}
+        return shares | {"psnr": condition_psnr(cases, clips), "clips": len(cases)}
 
     def style_scores(self, name: str) -> dict:
         """Pictures of the base animated by a personalised model: share of frames in its style, per setting."""
@@ -172,8 +176,8 @@ def perform(options: argparse.Namespace, task: tuple[str, str]) -> tuple[dict, l
 
 def run(options: argparse.Namespace) -> tuple[dict, np.ndarray]:
     """All scores, and the contact sheet."""
-    groups = {"model_scores": "models", "condition_scores": "ablations", "ablation_scores": "ablations", "style_scores": "styles"}
-    groups["composed_scores"] = "composed"
+    groups = {"model_scores": "models", "condition_scores": "ablations", "ablation_scores": "ablations", "style_scores": "styles",
+              "composed_scores": "composed"}  # fmt: skip
     scores: dict = {"models": {}, "ablations": {}, "styles": {}, "composed": {}}
     wanted, rows = tasks(options), []
     with ProcessPoolExecutor(options.processes) as pool:
