@@ -55,7 +55,7 @@ def fails(host, status, text, settings=None, animate=animate, **request):
 
 
 def test_failure_in_the_settings(host, unharmed):
-    fails(host, 422, "num_frames is 33", {"num_frames": 33})
+    fails(host, 422, "num_frames is 513", {"num_frames": 513})
 
 
 def test_failure_in_model_loading(host, unharmed, monkeypatch):

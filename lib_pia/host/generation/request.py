@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from PIL import Image
+
 from lib_pia.errors import SettingsError
-from lib_pia.settings import FIELD, FIELDS, PIASettings
+from lib_pia.settings import PIASettings
+from lib_pia.settings_fields import FIELD, FIELDS
+from lib_pia.settings_values import shown
 
 AUTOMATIC = "Automatic"  # what the panel's dropdown shows for "the only or first PIA model found"
 
@@ -24,9 +30,8 @@ def settings_from_args(args: Sequence[Any]) -> PIASettings | None:
         return settings if settings.enabled else None
     if not isinstance(first, bool) and first is not None:
         raise SettingsError(
-            f'The first argument of script "{FIELD["enabled"].label}" is {first!r}; it must be an object of PIA '
-            "settings "
-            "or true or false."
+            f'The first argument of script "{FIELD["enabled"].label}" is {shown(first)}; it must be an object of PIA '
+            "settings or true or false."
         )
     if not first:
         return None
@@ -37,12 +42,22 @@ def settings_from_args(args: Sequence[Any]) -> PIASettings | None:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The panel's spellings of a default: "Automatic" for no model, an empty text for no curve and a motion that then
-    counts."""
+    """The panel's spellings: "Automatic" for no model, 0 for no window, a picture alone for the end picture."""
     values = dict(values)
     if values.get("model") == AUTOMATIC:
         values["model"] = None
+    if values.get("window") == 0 and not isinstance(values["window"], bool):
+        values["window"] = None
+    if isinstance(values.get("pictures"), Image.Image):
+        values["pictures"] = [{"frame": -1, "image": as_base64(values["pictures"])}]
     return values
+
+
+def as_base64(picture: Image.Image) -> str:
+    """A picture as the base64 text of a PNG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", compress_level=1)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def resolved(settings: PIASettings, model_name: str) -> PIASettings:

@@ -27,10 +27,11 @@ from lib_pia.host import models
 from lib_pia.host.patches import Lent, lent
 from lib_pia.injection import inject
 from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
-from lib_pia.settings import FIELDS, PIASettings
+from lib_pia.settings import PIASettings
+from lib_pia.settings_fields import FIELDS
 
 from .and_prompts import sort_by_frame, sort_by_part
-from .checks import check_checkpoint, check_pictures, check_unet
+from .checks import check_built, check_checkpoint, check_pictures, check_unet
 from .pictures import ConditionPicture, as_shown, encode_pictures
 from .preview import clip_preview
 from .request import resolved, settings_from_args
@@ -85,6 +86,7 @@ class Session:
     def prepare(self, settings: PIASettings) -> None:
         """Turns pictures per batch and batches into clips of frames."""
         p, frames = self.p, settings.num_frames
+        check_built(settings)
         self.settings = resolved(settings, models.find_model(settings.model).name)
         self.is_img2img = hasattr(p, "init_images")
         batch = p.batch_size
