@@ -19,6 +19,7 @@ LAYERS = [
     "video",
     "affinity_measure",
     "affinity",
+    "windows",
     "model",
     "checkpoint",
     "injection",

@@ -119,6 +119,11 @@ class Session:
         if self.run is not None:
             self.run.sort_rows(params)
 
+    def blend(self, args: Any) -> None:
+        """`on_mask_blend`."""
+        if self.run is not None:
+            self.run.blend(args)
+
     @staticmethod
     def unsort_rows(params: Any) -> None:
         """`on_cfg_denoised`."""
