@@ -1,9 +1,9 @@
-"""`python dev.py bench fidelity`: how far implementations of PIA are from the paper's own code, on the same small random
-weights, noise, text and picture (tests/parity/goldens.safetensors: outputs of open-mmlab/PIA 73f06d7).
+"""`python dev.py bench fidelity`: how far implementations of PIA are from the paper's own code, on the same small
+random weights, noise, text and picture (tests/parity/goldens.safetensors: outputs of open-mmlab/PIA 73f06d7).
 
-Relative L2 error of one UNet call and of the final latents of Euler, 25 steps, CFG 7.5, 16 frames. `this extension` and
-`diffusers` are run here (diffusers' UNetMotionModel, the network of its PIAPipeline, given the linear schedule too); the
-other rows are the paper's code with one thing changed, as it was run for the goldens.
+Relative L2 error of one UNet call and of the final latents of Euler, 25 steps, CFG 7.5, 16 frames. `this extension`
+and `diffusers` are run here (diffusers' UNetMotionModel, the network of its PIAPipeline, given the linear schedule
+too); the other rows are the paper's code with one thing changed, as it was run for the goldens.
 """
 
 from __future__ import annotations
