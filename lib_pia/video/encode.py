@@ -26,6 +26,14 @@ from .metadata import clean, ffmetadata
 
 GIF_FASTEST = 50  # frames per second: browsers play delays under 2 hundredths of a second as 10
 SMALLEST_MOTION = 32  # px: ffmpeg's minterpolate takes nothing smaller
+# BT.601's matrix with BT.709's primaries and transfer, in limited range, and all of it tagged. Measured in Chromium on flat
+# saturated colours: within 2 levels of 255 with and without a GPU at every size. BT.709's matrix is up to 15 off without
+# a GPU (its factor for blue does not fit that conversion), and untagged files are taken for BT.601 below 720 rows.
+MATRIX, PRIMARIES = "smpte170m", "bt709"
+RGB_TO_YUV = (
+    f"scale=out_color_matrix={MATRIX}:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p,"
+    f"setparams=range=tv:colorspace={MATRIX}:color_primaries={PRIMARIES}:color_trc={PRIMARIES}"
+)
 DITHERS = {"bayer": "bayer:bayer_scale=3", "sierra2_4a": "sierra2_4a", "none": "none"}
 
 
@@ -209,7 +217,7 @@ def write_gif(clip: Clip, path: Path, options: ClipOptions) -> ClipFile:
 
 
 def write_mp4(clip: Clip, path: Path, options: ClipOptions) -> ClipFile:
-    """H.264, 8 bit 4:2:0 (what every player takes), BT.709, index at the front. Odd sides are made even by repeating
+    """H.264, 8 bit 4:2:0 (what every player takes), index at the front. Odd sides are made even by repeating
     the last line."""
     even = Clip(even_sides(clip.frames), clip.fps)
     _write_video(
@@ -248,19 +256,13 @@ def write_webm(clip: Clip, path: Path, options: ClipOptions) -> ClipFile:
 
 
 def _write_video(clip: Clip, path: Path, options: ClipOptions, codec: list[str]) -> None:
-    """Bit-exact flags: no random ids, no dates, so that equal clips are equal files."""
-    color = [
-        "-vf",
-        "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p",
-        "-color_range",
-        "tv",
-        "-colorspace",
-        "bt709",
-        "-color_primaries",
-        "bt709",
-        "-color_trc",
-        "bt709",
-    ]
+    """Bit-exact flags: no random ids, no dates, so that equal clips are equal files.
+
+    The colour tags stand in the filter chain (`setparams`), since ffmpeg takes the encoder's from the frames, and as
+    options for the versions that do not.
+    """
+    color = ["-vf", RGB_TO_YUV, "-color_range", "tv", "-colorspace", MATRIX]
+    color += ["-color_primaries", PRIMARIES, "-color_trc", PRIMARIES]
     exact = ["-threads", str(THREADS), "-fflags", "+bitexact", "-flags:v", "+bitexact"]
     with _metadata_file(path, options.infotext) as metadata:
         run_ffmpeg(
