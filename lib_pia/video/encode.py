@@ -26,9 +26,9 @@ from .metadata import clean, ffmetadata
 
 GIF_FASTEST = 50  # frames per second: browsers play delays under 2 hundredths of a second as 10
 SMALLEST_MOTION = 32  # px: ffmpeg's minterpolate takes nothing smaller
-# BT.601's matrix with BT.709's primaries and transfer, in limited range, and all of it tagged. Measured in Chromium on flat
-# saturated colours: within 2 levels of 255 with and without a GPU at every size. BT.709's matrix is up to 15 off without
-# a GPU (its factor for blue does not fit that conversion), and untagged files are taken for BT.601 below 720 rows.
+# BT.601's matrix with BT.709's primaries and transfer, limited range, all of it tagged. Measured in Chromium on flat
+# saturated colours: within 2 levels of 255 with and without a GPU at every size. BT.709's matrix is up to 15 off
+# without a GPU (its factor for blue does not fit that conversion); untagged files count as BT.601 below 720 rows.
 MATRIX, PRIMARIES = "smpte170m", "bt709"
 RGB_TO_YUV = (
     f"scale=out_color_matrix={MATRIX}:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p,"
