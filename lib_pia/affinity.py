@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .affinity_measure import TRAINED_SIZE, measured_channels, trained_view
+from .affinity_measure import TRAINED_SIZE, distances, trained_view
 from .errors import SettingsError
 from .video.frames import as_frames
 
@@ -139,21 +139,14 @@ def affinity_scores(
 
 def frame_distances(frames: Any, condition_frame: int = 0, size: int | None = TRAINED_SIZE) -> torch.Tensor:
     """How far each frame is from the condition frame by training's measure, [F] float32 >= 0 (0 at the condition
-    frame).
+    frame); `affinity_measure.distances` says how.
 
-    The mean over hue (0..360), saturation (0..1), value (0..255) and dilated edges of the mean absolute difference
-    (open-mmlab/PIA, dataset.py `get_score`). There the edges are bytes, so that an edge that only the frame has counts
-    255 and one that only the condition frame has counts 1 (0 - 255 wraps); the percentiles were taken with that, so
-    ours does the same.
     `frames`: [F, H, W, 3] array or tensor, 0..255, or a list of PIL images. They are first resized and cropped to
     `size` x `size` as training does it (`trained_view`); None measures them as they are.
     """
     clip = as_frames(frames)
     start = frame_index(condition_frame, len(clip))
-    colors, outline = measured_channels(clip if size is None else trained_view(clip, size))  # [F, H, W, 3], [F, H, W]
-    moved = np.abs(colors - colors[start]).mean(axis=(1, 2), dtype=np.float64).sum(-1)
-    redrawn = (outline - outline[start]).mean(axis=(1, 2), dtype=np.float64)  # bytes that wrap
-    return torch.from_numpy((moved + redrawn) / 4).float()
+    return torch.from_numpy(distances(clip if size is None else trained_view(clip, size), start)).float()
 
 
 def affinity_of_clip(

@@ -169,6 +169,7 @@ class _Outcome:
             loop_count=settings.loop_count,
             ping_pong=settings.ping_pong,
             interpolate=settings.interpolate,
+            closed=settings.motion == "loop",
             infotext=clip.infotext if opts.enable_pnginfo else "",
             **quality_options(),
         )
