@@ -7,7 +7,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lib_pia"
 LAYERS = ["errors", "settings", "schedule", "condition", "motion_module", "frame_norm", "video_frames", "affinity_measure", "affinity",
-          "model", "checkpoint", "injection", "color", "video", "training", "host"]
+          "model", "checkpoint", "injection", "color", "video", "attention_map", "training", "evaluation", "host"]
 HOST_ONLY = {"modules", "gradio", "ldm", "launch", "fastapi"}
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py"))
 
