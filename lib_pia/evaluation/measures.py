@@ -52,8 +52,8 @@ PAPER = {
 }
 PAPER_NOTE = (
     'Columns "paper: ..." are the figures that the paper prints (arXiv 2312.13964, table 1), for its own models and '
-    "clips. It does not say how its text figures were scaled; they fit 2.5 x cosine, so they stand beside CLIPScore. This "
-    "is inferred."
+    "clips. It does not say how its text figures were scaled; they fit 2.5 x cosine, so they stand beside CLIPScore. "
+    "This is inferred."
 )
 
 

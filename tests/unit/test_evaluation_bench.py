@@ -8,7 +8,7 @@ from lib_pia.evaluation.errors import EvaluationError
 from lib_pia.evaluation.method import load_method, shipped
 from lib_pia.evaluation.models_table import ModelEntry, read_table, write_table
 
-from .evaluation_server import METHOD, write_bench
+from .evaluation_toys import METHOD, write_bench
 
 
 def config_of(folder, model="one"):

@@ -23,7 +23,7 @@ from lib_pia.evaluation.errors import EvaluationError
 from lib_pia.evaluation.run import Run, RunOptions, seed_of, size_of
 from lib_pia.evaluation.run_folder import RunFolder
 
-from .evaluation_server import FRAMES, METHOD, FakeWebUI, apng, write_bench
+from .evaluation_toys import FRAMES, METHOD, FakeWebUI, apng, write_bench
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from lib_pia.evaluation.answer import Answer
-from lib_pia.evaluation.bench import BenchClip
 from lib_pia.evaluation.cli import main
 from lib_pia.evaluation.clip_features import ClipFeatures, prepared
 from lib_pia.evaluation.errors import EvaluationError
 from lib_pia.evaluation.intervals import bootstrap_mean, wilson
 from lib_pia.evaluation.measures import clip_measures, pixel_measures
 from lib_pia.evaluation.run_folder import RunFolder
+
+from .evaluation_toys import make_run
 
 WORDS = ["a", "photo", "depicts", "cat", "smiling", "red", "star", "moving", "left"]
 LONG = " ".join(["cat"] * 100)
@@ -246,19 +246,6 @@ def test_bootstrap_intervals_hold_the_mean_as_often_as_they_say():
 def test_wilson_intervals_against_published_values(successes, trials, low, high):
     estimate = wilson(successes, trials)
     assert (round(estimate.low, 4), round(estimate.high, 4)) == (low, high) and estimate.value == successes / trials
-
-
-def make_run(folder, method, names=(("m", 1, 1), ("m", 1, 2)), seed=0, prompt="red star"):
-    """A finished run of small clips."""
-    picture = folder.parent / "picture.png"
-    Image.fromarray(np.random.default_rng(9).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(picture)
-    run = RunFolder(folder)
-    run.begin({"method": method, "bench": "b", "settings": {}})
-    for number, (model, index, prompt_number) in enumerate(names):
-        stills = np.random.default_rng([seed, number]).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-        clip = BenchClip(model, index, prompt_number, picture, f"{prompt} {prompt_number}")
-        run.save(clip, Answer(None, "apng", stills, {}), {"fingerprint": "x", "seed": 0}, 8)
-    return folder
 
 
 def test_the_whole_command(clip_folder, tmp_path, capsys):

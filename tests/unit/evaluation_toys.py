@@ -1,4 +1,4 @@
-"""A pretended WebUI for the tests of the evaluation: answers /sdapi with small clips, and fails as each test wishes."""
+"""For the tests of the evaluation: small runs and benches, and a pretended WebUI, which fails as each test wishes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import yaml
 from PIL import Image
+
+from lib_pia.evaluation.answer import Answer
+from lib_pia.evaluation.bench import BenchClip
+from lib_pia.evaluation.run_folder import RunFolder
 
 FRAMES = 4
 
@@ -131,3 +135,16 @@ def write_bench(folder, models=("one",), pictures=2, prompts=2):
     file = folder / "method.yaml"
     file.write_text(yaml.safe_dump(METHOD))
     return file
+
+
+def make_run(folder, method, names=(("m", 1, 1), ("m", 1, 2)), seed=0, prompt="red star"):
+    """A finished run of small clips."""
+    picture = folder.parent / "picture.png"
+    Image.fromarray(np.random.default_rng(9).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(picture)
+    run = RunFolder(folder)
+    run.begin({"method": method, "bench": "b", "settings": {}})
+    for number, (model, index, prompt_number) in enumerate(names):
+        stills = np.random.default_rng([seed, number]).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+        clip = BenchClip(model, index, prompt_number, picture, f"{prompt} {prompt_number}")
+        run.save(clip, Answer(None, "apng", stills, {}), {"fingerprint": "x", "seed": 0}, 8)
+    return folder
