@@ -14,6 +14,7 @@ from .errors import EvaluationError
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # openai/CLIP, clip.py `_transform`, as the two below
 STD = (0.26862954, 0.26130258, 0.27577711)
+MAX_TOKENS = 77  # start and end included
 AT_ONCE = 16
 
 
@@ -24,7 +25,6 @@ class ClipFeatures:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model, self.tokenizer = model.eval().to(self.device), tokenizer
         self.side = model.config.vision_config.image_size
-        self.max_tokens = model.config.text_config.max_position_embeddings  # 77, start and end included
 
     @classmethod
     def load(cls, name: str, device: str | None = None) -> ClipFeatures:
@@ -61,16 +61,14 @@ class ClipFeatures:
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors [N, D]; longer texts are cut to 77 tokens, as CLIP does."""
-        tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
-        )
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
         tokens = {key: value.to(self.device) for key, value in tokens.items() if key in ("input_ids", "attention_mask")}
         pooled = self.model.text_model(**tokens).pooler_output
         return torch.nn.functional.normalize(self.model.text_projection(pooled).float().cpu(), dim=-1)
 
     def is_cut(self, text: str) -> bool:
         """Whether CLIP does not see the end of the text."""
-        return len(self.tokenizer(text)["input_ids"]) > self.max_tokens
+        return len(self.tokenizer(text)["input_ids"]) > MAX_TOKENS
 
 
 def prepared(picture: Image.Image | np.ndarray, side: int) -> Tensor:

@@ -50,6 +50,7 @@ PAPER = {
     "AnimateDiff": {"image_alignment": 89.72, "clip_score": 68.41},
     "PIA": {"image_alignment": 93.44, "clip_score": 68.74},
 }
+PAPER_CLIPS = 105  # section 5: 7 models, 5 pictures each, 3 prompts each
 PAPER_NOTE = (
     'Columns "paper: ..." are the figures that the paper prints (arXiv 2312.13964, table 1), for its own models and '
     "clips. It does not say how its text figures were scaled; they fit 2.5 x cosine, so they stand beside CLIPScore. "

@@ -17,10 +17,10 @@ from tqdm import tqdm
 from lib_pia.errors import MediaError
 
 from .answer import frames_of
-from .clip_features import ClipFeatures
+from .clip_features import MAX_TOKENS, ClipFeatures
 from .errors import EvaluationError
 from .intervals import Estimate, bootstrap_mean
-from .measures import CLIP_KEYS, FLOW_KEYS, MEASURES, PAPER, PAPER_NOTE, clip_measures, pixel_measures
+from .measures import CLIP_KEYS, FLOW_KEYS, MEASURES, PAPER, PAPER_CLIPS, PAPER_NOTE, clip_measures, pixel_measures
 from .run_folder import FinishedClip, RunFolder
 
 WITHOUT = "none"
@@ -59,8 +59,10 @@ def read_runs(folders: list[Path], say: Callable[[str], None]) -> list[MethodSco
     return methods
 
 
-def score_runs(folders: list[Path], clip: str, out: Path, say: Callable[[str], None], device: str | None = None) -> str:
-    """Writes scores.csv, scores.json and index.html with its clips into `out`; prints and returns the table."""
+def score_runs(
+    folders: list[Path], clip: str, out: Path, say: Callable[[str], None], device: str | None = None
+) -> None:
+    """Writes scores.csv, scores.json and index.html with its clips into `out`, and the table to the standard output."""
     from .score_page import write_page
 
     methods = read_runs(folders, say)
@@ -73,25 +75,27 @@ def score_runs(folders: list[Path], clip: str, out: Path, say: Callable[[str], N
     features = _features(clip, device, note)
     for method in methods:
         _measure(method, features, note)
-    cut = {row["prompt"] for method in methods for row in method.values.values() if row["text_cut"]}
-    if cut:
-        note(
-            f"{len(cut)} prompts are longer than CLIP's {features.max_tokens} tokens and were cut there, as CLIP does."
-        )
-    if any(row[key] is None for method in methods for row in method.values.values() for key in FLOW_KEYS):
-        note("Warp error and motion need OpenCV (pip install opencv-python-headless); they are left out.")
+    _note_limits(methods, note)
     table = text_table(methods)
+    shown = [*notes, PAPER_NOTE] if "paper:" in table else notes
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "scores.csv").write_text(as_csv(methods), encoding="utf-8", newline="")
-        (out / "scores.json").write_text(
-            json.dumps(as_json(methods, clip, notes), indent=1, ensure_ascii=False) + "\n", "utf-8"
-        )
-        write_page(methods, notes, out)
+        results = json.dumps(as_json(methods, clip, notes), indent=1, ensure_ascii=False)
+        (out / "scores.json").write_text(results + "\n", encoding="utf-8")
+        write_page(methods, shown, out)
     except OSError as error:
         raise EvaluationError(f"{out} cannot be written ({error.strerror}); choose another --out.") from None
-    sys.stdout.write(f"{table}\n\n{PAPER_NOTE}\n{out / 'index.html'} shows all clips.\n")
-    return table
+    sys.stdout.write("\n\n".join([table, *shown[len(notes) :], f"{out / 'index.html'} shows all clips."]) + "\n")
+
+
+def _note_limits(methods: list[MethodScores], note: Callable[[str], None]) -> None:
+    """Says what was cut, and what could not be measured."""
+    rows = [row for method in methods for row in method.values.values()]
+    if cut := {row["prompt"] for row in rows if row["text_cut"]}:
+        note(f"{len(cut)} prompts are longer than CLIP's {MAX_TOKENS} tokens and were cut there, as CLIP does.")
+    if any(row[key] is None for row in rows for key in FLOW_KEYS):
+        note("Warp error and motion need OpenCV (pip install opencv-python-headless); they are left out.")
 
 
 def _features(clip: str, device: str | None, note: Callable[[str], None]) -> ClipFeatures | None:
@@ -128,16 +132,17 @@ def _measure(method: MethodScores, features: ClipFeatures | None, note: Callable
 
 
 def table_rows(methods: list[MethodScores]) -> list[list[str]]:
-    """Heading, number of clips, then a row per measure; the paper's own figures in columns that say so."""
+    """Heading, number of clips, a row per measure; with CLIP's, the paper's figures in columns that say so."""
+    paper = PAPER if any(method.estimate(CLIP_KEYS[0]) for method in methods) else {}
     rows = [
-        ["", *(method.name for method in methods), *(f"paper: {name}" for name in PAPER)],
-        ["clips", *(str(len(method.values)) for method in methods), *("105" for _ in PAPER)],
+        ["", *(method.name for method in methods), *(f"paper: {name}" for name in paper)],
+        ["clips", *(str(len(method.values)) for method in methods), *(str(PAPER_CLIPS) for _ in paper)],
     ]
     for measure in MEASURES:
         found = [method.estimate(measure.key) for method in methods]
         if any(found):
             shown = [estimate.shown(measure.decimals) if estimate else "" for estimate in found]
-            printed = [f"{figures[measure.key]:.2f}" if measure.key in figures else "" for figures in PAPER.values()]
+            printed = [f"{figures[measure.key]:.2f}" if measure.key in figures else "" for figures in paper.values()]
             rows.append([measure.title, *shown, *printed])
     return rows
 

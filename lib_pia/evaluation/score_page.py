@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lib_pia.video import ClipOptions, encode_clip
 
 from .answer import frames_of
-from .measures import MEASURES, PAPER_NOTE
+from .measures import MEASURES
 
 if TYPE_CHECKING:
     from .score import MethodScores
@@ -24,7 +24,8 @@ def write_page(methods: list[MethodScores], notes: list[str], out: Path) -> None
     parts = {
         "TABLE": _table(methods),
         "CLIPS": "\n".join(_row(methods, name, out) for name in names),
-        "NOTES": "".join(f"<li>{html.escape(text)}</li>" for text in [*notes, PAPER_NOTE]),
+        "NOTES": "".join(f"<li>{html.escape(text)}</li>" for text in notes),
+        "MEASURES": "".join(f"<dt>{html.escape(m.title)}<dd>{html.escape(m.text)}" for m in MEASURES),
     }
     page = PAGE.read_text(encoding="utf-8")
     for key, text in parts.items():
@@ -35,13 +36,11 @@ def write_page(methods: list[MethodScores], notes: list[str], out: Path) -> None
 def _table(methods: list[MethodScores]) -> str:
     from .score import table_rows
 
-    texts = {measure.title: measure.text for measure in MEASURES}
     head, *rows = table_rows(methods)
     lines = ["<tr>" + "".join(f"<th scope=col>{html.escape(cell)}</th>" for cell in head) + "</tr>"]
     for title, *cells in rows:
-        told = html.escape(texts.get(title, ""))
         inside = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        lines.append(f"<tr><th scope=row>{html.escape(title)}<small>{told}</small></th>{inside}</tr>")
+        lines.append(f"<tr><th scope=row>{html.escape(title)}</th>{inside}</tr>")
     return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ def study(tmp_path_factory):
 @pytest.fixture
 def page(browser):
     """A page that may open files only."""
-    context = browser.new_context(viewport={"width": 1000, "height": 900}, accept_downloads=True)
+    context = browser.new_context(viewport={"width": 1300, "height": 900}, accept_downloads=True)
     page = context.new_page()
     page.set_default_timeout(60_000)
     problems = []
@@ -54,9 +54,7 @@ def test_a_participant_without_a_mouse(study, page, tmp_path, capsys):
     page.keyboard.press("Tab")
     assert focused(page) == "begin"
     page.keyboard.press("Enter")
-    page.wait_for_function(
-        "document.querySelectorAll('video').length === 3 && [...document.querySelectorAll('video')].every(v => !v.paused)"
-    )
+    page.wait_for_function(ALL_PLAY)
     assert playing(page) == [32, 32, 32] and page.inner_text("#place") == "Question 1 of 2"
     for choice in (1, 2):
         page.keyboard.press("Tab")
@@ -121,13 +119,14 @@ def test_less_motion_is_respected(study, page):
 
 def test_the_scores_show_moving_clips_side_by_side(study, page):
     page.goto((study / "score" / "index.html").as_uri())
+    page.locator("section").first.scroll_into_view_if_needed()
     first = "[...document.querySelector('section').querySelectorAll('video')]"
     page.wait_for_function(f"{first}.length === 3 && {first}.every(v => !v.paused && v.videoWidth === 32)")
     boxes = page.evaluate(
         "[...document.querySelector('section').querySelectorAll('img, video')].map(e => e.getBoundingClientRect().top)"
     )
     assert len(boxes) == 4 and max(boxes) - min(boxes) < 1
-    assert "paper: PIA" in page.inner_text("table") and page.locator("section").count() == 2
+    assert "frame difference" in page.inner_text("table") and page.locator("section").count() == 2
     page.focus("video")
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('video').paused")
