@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_pia.video import ClipOptions, clip_info, encode_clip
-from lib_pia.video_encode import FORMAT, replacing
+from lib_pia.video.encode import FORMAT, replacing
 
 from .answer import Answer
 from .bench import BenchClip
