@@ -22,6 +22,7 @@ LAYERS = [
     "model",
     "checkpoint",
     "injection",
+    "attention_map",
     "color",
     "training",
     "evaluation",
