@@ -11,6 +11,7 @@ PACKAGE = ROOT / "lib_pia"
 LAYERS = [
     "errors",
     "files",
+    "lending",
     "settings",
     "schedule",
     "condition",
