@@ -149,21 +149,35 @@ def frame_distances(frames: Any, condition_frame: int = 0, size: int | None = TR
     return torch.from_numpy(distances(clip if size is None else trained_view(clip, size), start)).float()
 
 
+def scaled_affinity(
+    distances: torch.Tensor,
+    condition_frame: int | Sequence[int] | torch.Tensor,
+    percentiles: Sequence[tuple[float, float]] = WEBVID_PERCENTILES,
+) -> torch.Tensor:
+    """The affinity that training gives to frames at these distances, [..., F] float32 in [0.2, 1], 1 at the condition
+    frame.
+
+    `distances`: [F] or [B, F] of `frame_distances`; `condition_frame`: 0..F-1, or one for each of B clips.
+    `percentiles`: (low, high) of the distance, one pair per number of frames between a frame and the condition frame;
+    the last pair holds beyond the end. A distance d below low counts as low, above high as 0.95 * high; the affinity is
+    1 - 0.8 * d / high (open-mmlab/PIA, util.py `prepare_mask_coef_by_score`).
+    """
+    start = torch.as_tensor(condition_frame, device=distances.device).unsqueeze(-1)
+    apart = (torch.arange(distances.shape[-1], device=distances.device) - start).abs()
+    table = torch.tensor(percentiles, dtype=torch.float64, device=distances.device)
+    low, high = table[apart.clamp(max=len(table) - 1)].unbind(-1)
+    distances = distances.double()
+    clipped = torch.where(distances > high, high * BEYOND_PERCENTILE, torch.maximum(distances, low))
+    scores = 1 - AFFINITY_RANGE * clipped / (high + _EPSILON)
+    return torch.where(apart == 0, 1.0, scores).float()
+
+
 def affinity_of_clip(
     frames: Any, condition_frame: int = 0, percentiles: Sequence[tuple[float, float]] = WEBVID_PERCENTILES
 ) -> torch.Tensor:
     """The affinity that training would give to each frame of a clip, [F] float32 in [0.2, 1], 1 at the condition frame.
 
-    `percentiles`: (low, high) of the distance, one pair per number of frames between a frame and the condition frame;
-    the last pair holds beyond the end. A distance d below low counts as low, above high as 0.95 * high; the affinity is
-    1 - 0.8 * d / high (open-mmlab/PIA, util.py `prepare_mask_coef_by_score`). Frames should be as far apart in time as
-    training's: 4 frames of a video.
+    Frames should be as far apart in time as training's: 4 frames of a video.
     """
-    distances = frame_distances(frames, condition_frame).double()
-    start = frame_index(condition_frame, len(distances))
-    apart = (torch.arange(len(distances)) - start).abs().clamp(max=len(percentiles) - 1)
-    low, high = torch.tensor(percentiles, dtype=torch.float64)[apart].unbind(1)
-    clipped = torch.where(distances > high, high * BEYOND_PERCENTILE, torch.maximum(distances, low))
-    scores = 1 - AFFINITY_RANGE * clipped / (high + _EPSILON)
-    scores[start] = 1.0
-    return scores.float()
+    distances = frame_distances(frames, condition_frame)
+    return scaled_affinity(distances, frame_index(condition_frame, len(distances)), percentiles)

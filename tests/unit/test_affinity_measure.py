@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lib_pia.affinity import WEBVID_PERCENTILES, affinity_of_clip, frame_distances
+from lib_pia.affinity import WEBVID_PERCENTILES, affinity_of_clip, frame_distances, scaled_affinity
 from lib_pia.affinity_measure import edge_kernel, edge_thresholds, edges, hsv, trained_view
 from lib_pia.errors import MediaError, SettingsError
 from lib_pia.video.frames import as_frames
@@ -121,6 +121,13 @@ def test_affinity_of_a_whole_clip_is_trainings():
     high = [WEBVID_PERCENTILES[abs(i - 3)][1] for i in range(5)]
     wanted = [1 - 0.8 * d / h if h else 1 for d, h in zip(DISTANCES[256, 3], high)]
     assert scores.tolist() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_batch_of_distances_is_scaled_as_each_clip_is():
+    distances = torch.rand(3, 20) * 50
+    rows = [scaled_affinity(row, start) for row, start in zip(distances, (0, 7, 19))]
+    assert torch.equal(scaled_affinity(distances, [0, 7, 19]), torch.stack(rows))
+    assert [row.argmax().item() for row in rows] == [0, 7, 19]
 
 
 def test_the_last_percentiles_hold_for_longer_clips():
