@@ -32,6 +32,7 @@ from lib_pia.settings_fields import FIELDS
 
 from .and_prompts import sort_by_frame, sort_by_part
 from .checks import check_built, check_checkpoint, check_pictures, check_unet
+from .neighbours import check_count, check_neighbours
 from .pictures import ConditionPicture, as_shown, encode_pictures
 from .preview import clip_preview
 from .request import resolved, settings_from_args
@@ -86,6 +87,7 @@ class Session:
     def prepare(self, settings: PIASettings) -> None:
         """Turns pictures per batch and batches into clips of frames."""
         p, frames = self.p, settings.num_frames
+        check_neighbours(p)
         check_built(settings)
         self.settings = resolved(settings, models.find_model(settings.model).name)
         self.is_img2img = hasattr(p, "init_images")
@@ -136,6 +138,7 @@ class Session:
         p = self.p
         self.loan.give_back("init")
         try:
+            check_count(p, all_prompts, self.clips * self.settings.num_frames)
             if self.is_img2img:
                 check_checkpoint(p)
                 self.pictures = encode_pictures(p, p.init, all_prompts, all_seeds, all_subseeds)
