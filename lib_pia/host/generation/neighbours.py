@@ -1,5 +1,5 @@
-"""Other extensions that cannot share a clip with PIA: found by title and arguments, kept from starting, and named in one
-sentence. What was tried in the WebUI, and with which versions, is in docs/NEIGHBOURS.md."""
+"""Other extensions that cannot share a clip with PIA: found by title and arguments, kept from starting, and named in
+one sentence. What was tried in the WebUI, and with which versions, is in docs/NEIGHBOURS.md."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ NEIGHBOURS = (
     Neighbour(
         "tiled diffusion",
         _first,
-        "Tiled Diffusion gives the UNet pieces of the picture, and a clip needs the whole one; switch it off for clips.",
+        "Tiled Diffusion gives the UNet pieces of the picture, and a clip needs the whole; switch it off for clips.",
     ),
     Neighbour(
         "demofusion",
         _first,
-        "DemoFusion gives the UNet pieces of the picture, and a clip needs the whole one; switch it off for clips.",
+        "DemoFusion gives the UNet pieces of the picture, and a clip needs the whole; switch it off for clips.",
     ),
     Neighbour(
         "dynamic prompts",
@@ -103,8 +103,8 @@ def check_count(p: Any, all_prompts: Sequence[str], wanted: int) -> None:
     got = (len(all_prompts), p.n_iter * p.batch_size)
     if got != (wanted, wanted):
         raise SettingsError(
-            f"Another extension changed the number of pictures from {wanted} to {min(got)}, and every frame of a clip is "
-            "one; switch off what makes several pictures of one prompt."
+            f"Another extension changed the number of pictures from {wanted} to {min(got)}, and every frame of a clip "
+            "is one; switch off what makes several pictures of one prompt."
         )
 
 
