@@ -51,7 +51,10 @@ class PIAScript(scripts.Script):
 
     def postprocess(self, p, processed, *args):
         if bound := session.session_of(p):
-            output.deliver(bound, processed)
+            try:
+                output.deliver(bound.made, processed)
+            finally:
+                bound.takeover.end()
 
 
 def sort_rows(params):

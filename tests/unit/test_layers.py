@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lib_pia"
 LAYERS = [
     "errors",
+    "lending",
     "settings",
     "schedule",
     "condition",
