@@ -11,6 +11,7 @@ PACKAGE = ROOT / "lib_pia"
 LAYERS = [
     "errors",
     "files",
+    "lending",
     "settings",
     "schedule",
     "condition",
@@ -22,6 +23,7 @@ LAYERS = [
     "model",
     "checkpoint",
     "injection",
+    "attention_map",
     "color",
     "training",
     "evaluation",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_pia.errors import MediaError, SettingsError
-from lib_pia.settings import FORMATS
+from lib_pia.settings_fields import FORMATS
 from lib_pia.video import ClipOptions, clip_info, encode_clip, read_clip
 from lib_pia.video.encode import FORMAT
 from lib_pia.video.frames import (
