@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lib_pia"
 LAYERS = [
     "errors",
+    "files",
     "lending",
     "settings",
     "schedule",
@@ -23,6 +24,7 @@ LAYERS = [
     "model",
     "checkpoint",
     "injection",
+    "attention_map",
     "color",
     "training",
     "evaluation",

@@ -23,6 +23,7 @@ from .and_prompts import sort_by_frame
 from .checks import check_checkpoint
 from .clip import ClipRun
 from .made import MadeClips
+from .neighbours import check_count, check_neighbours
 from .pictures import encode_pictures
 from .request import Request, read_request, settings_from_args
 from .takeover import Takeover, takeover_of
@@ -44,6 +45,8 @@ def begin(p: Any, args: Sequence[Any]) -> None:
         p.extra_generation_params.pop(field.infotext, None)
     try:
         settings = settings_from_args(args)
+        if settings is not None:
+            check_neighbours(p)
         request = None if settings is None else read_request(p, settings)
     except Exception as error:
         Takeover(p).arm(error)
@@ -74,6 +77,7 @@ class Session:
         p = self.p
         self.takeover.loan.give_back("init")
         try:
+            check_count(p, all_prompts, self.request.clips * self.request.rows)
             if self.request.is_img2img:
                 check_checkpoint(p)
                 self.made.conditions = encode_pictures(p, p.init, all_prompts, all_seeds, all_subseeds)
