@@ -62,8 +62,8 @@ def usual_factors(latent: tuple[int, int]) -> tuple[int, ...]:
 class AttentionReader:
     """The attention to some tokens, added up over steps, layers and heads.
 
-    num_frames: F of the whole clip. latent: (height, width) in cells. factors: layers at 1/factor of the latent's side are read.
-    steps: the steps that are read, counted from 0; all if None.
+    num_frames: F of the whole clip. latent: (height, width) in cells. factors: layers at 1/factor of the latent's side
+    are read. steps: the steps that are read, counted from 0; all if None.
     """
 
     num_frames: int
