@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lib_pia.files import replacing
 from lib_pia.video import ClipOptions, clip_info, encode_clip
-from lib_pia.video.encode import FORMAT, replacing
+from lib_pia.video.encode import FORMAT
 
 from .answer import Answer
 from .bench import BenchClip
