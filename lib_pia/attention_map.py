@@ -63,8 +63,7 @@ class AttentionReader:
     """The attention to some tokens, added up over steps, layers and heads.
 
     num_frames: F of the whole clip. latent: (height, width) in cells. factors: layers at 1/factor of the latent's side
-    are read.
-    steps: the steps that are read, counted from 0; all if None.
+    are read. steps: the steps that are read, counted from 0; all if None.
     """
 
     num_frames: int
