@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import torch
@@ -78,6 +78,7 @@ class ClipRun:
             self._ready_host(stack, latent)
             stack.enter_context(inject(p.sd_model.model.diffusion_model, model, condition))
             stack.enter_context(lent(self, animating=True))
+            stack.enter_context(self._control(range(self.request.rows)))
             stack.enter_context(clip_preview(self.settings.num_frames, self.settings.fps))
             samples = p.sample(*args, **kwargs)
         self._check_sampled()
@@ -96,6 +97,12 @@ class ClipRun:
                 f"The rows of a prompt with AND could not be sorted into clips ({self.row_error}); leave AND out of "
                 "the prompt."
             )
+
+    def _control(self, frames: Sequence[int]) -> AbstractContextManager:
+        """Shows ControlNet the control clip's `frames`, if there is one."""
+        if self.made.control is None:
+            return nullcontext()
+        return self.made.control.shown(self.p.sd_model.model.diffusion_model, lambda: frames)
 
     def _say(self, doing: str) -> None:
         progress(f"{doing} clip {self.clip + 1}/{self.request.clips}")
@@ -150,7 +157,8 @@ class ClipRun:
         if self.clip == 0 and state.job_count > 0:
             state.job_count += self.request.clips
         watch = self.watch = StillWatch()
-        still: Still = make_still(p, p.sample, self.request.rows, watch)
+        with self._control([self.made.condition_frame]):
+            still: Still = make_still(p, p.sample, self.request.rows, watch)
         self.watch = None
         state.nextjob()
         wanted = self.settings.color_match > 0 or not p.is_api
