@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from modules import devices, rng
@@ -84,6 +84,7 @@ class ClipRun:
             windows = WindowSampling(p, model, plan, direction, from_image, preview, self._say_window)
             self._ready_host(stack, latent, windows)
             stack.enter_context(lent(self, windows=windows))
+            stack.enter_context(self._control(windows))
             samples = p.sample(*args, **kwargs)
         self._check_sampled(windows)
         self.made.sampled += 1
@@ -110,6 +111,16 @@ class ClipRun:
 
     def _say(self, doing: str, part: str = "") -> None:
         progress(f"{doing} clip {self.clip + 1}/{self.request.clips}{part}")
+
+    def _control(self, windows: WindowSampling) -> AbstractContextManager:
+        """Shows ControlNet the control clip's frames of the window that is sampled, if there is a control clip."""
+        if self.made.control is None:
+            return nullcontext()
+        every = range(self.request.rows)
+        return self.made.control.shown(
+            self.p.sd_model.model.diffusion_model,
+            lambda: every if windows.window is None else every[windows.window.frames],
+        )
 
     def _load(self) -> Any:
         file = models.find_model(self.settings.model)
@@ -159,7 +170,8 @@ class ClipRun:
         if self.clip == 0 and state.job_count > 0:
             state.job_count += self.request.clips
         watch = self.watch = StillWatch()
-        still: Still = make_still(p, p.sample, self.request.rows, watch)
+        with self._control([self.made.condition_frame]):
+            still: Still = make_still(p, p.sample, self.request.rows, watch)
         self.watch = None
         state.nextjob()
         wanted = self.settings.color_match > 0 or not p.is_api
