@@ -10,8 +10,7 @@ from lib_pia.injection import inject
 from lib_pia.model import PIAModel
 from lib_pia.schedule import linear_alphas_cumprod
 
-from .fast import autocast, quick_attention
-from .net import Miniature, base_alphas_cumprod
+from .net import Miniature, autocast, base_alphas_cumprod
 from .scenes import FRAMES
 from .vae import to_signed
 
@@ -64,9 +63,7 @@ def pictures_of(model: Miniature, prompts: list[str], sampling: Sampling) -> tor
     """Text to image with the model's own schedule, one picture per prompt: [N, 64, 64, 3] uint8."""
     texts = model.encode_text([*prompts, *[""] * len(prompts)])
     noise = starting_noise([sampling.seed + i for i in range(len(prompts))], 1)
-    with quick_attention():
-        latents = ddim(model, noise, texts, base_alphas_cumprod().float(), sampling)
-    return decode(model, latents)
+    return decode(model, ddim(model, noise, texts, base_alphas_cumprod().float(), sampling))
 
 
 @torch.no_grad()
@@ -91,6 +88,6 @@ def clips_of(model: Miniature, pia: PIAModel | None, latents: torch.Tensor | Non
         condition = torch.cat([build_condition(latents[k : k + 1], affinities[k]) for k in range(count)])
     texts = model.encode_text([*prompts, *[""] * count]).repeat_interleave(FRAMES, 0)
     noise = starting_noise(seeds or [sampling.seed + i for i in range(count)], FRAMES)
-    with quick_attention(), (inject(model.unet, pia, condition, FRAMES) if pia else nullcontext()):
+    with inject(model.unet, pia, condition, FRAMES) if pia else nullcontext():
         out = ddim(model, noise, texts, linear_alphas_cumprod(), sampling)
     return decode(model, out).unflatten(0, (count, FRAMES))

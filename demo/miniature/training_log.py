@@ -19,6 +19,11 @@ def cosine(step: int, steps: int, warmup: int = 0, floor: float = 0.02) -> float
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+def trapezoid(step: int, steps: int, warmup: int = 0, fall: float = 0.25) -> float:
+    """A learning-rate factor: linear warm-up, constant, and linear to 0 over the last `fall` of the steps."""
+    return min(1.0, (step + 1) / max(1, warmup), (steps - step) / max(1, steps * fall))
+
+
 class Run:
     """Counts steps, writes `log.csv`, and every `every` seconds a checkpoint from which the same command goes on."""
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from .scenes import random_clip_plan, to_bytes
 from .shapes import STYLES, render
-from .training_log import Run, cosine
+from .training_log import Run, trapezoid
 
 SCALE_FACTOR = 0.18215  # Stable Diffusion 1.x
 LDM_EPSILON = 1e-6
@@ -156,7 +156,7 @@ def train(run: Run, steps: int, encoder_steps: int, batch: int = 8, rate: float 
     held_out = to_signed(training_pictures(np.random.default_rng(2), 64))
     for step in run.steps(steps, vae=vae, optimizer=optimizer):
         for group in optimizer.param_groups:
-            group["lr"] = rate * cosine(step, steps, warmup=100)
+            group["lr"] = rate * trapezoid(step, steps, warmup=100)
         if step == encoder_steps:
             run.save_copy("encoder.pt", vae)
         for part in (vae.encoder, vae.quant_conv):

@@ -8,6 +8,9 @@ from typing import Any
 from lib_pia.errors import TrainingError
 
 
+FALL = 0.25     # share of the steps in which "trapezoid" falls
+
+
 def option(default: Any, help: str, low: float = 0, high: float = math.inf, choices: tuple[str, ...] = ()) -> Any:
     """A field of TrainConfig: its default, what it is, and what it may be."""
     return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
@@ -22,7 +25,8 @@ class TrainConfig:
     accumulate: int = option(1, "micro-batches per optimizer step (paper: 16 GPUs; upstream: 16)", 1, 4096)
     learning_rate: float = option(1e-5, "paper, section 4.1", high=1)
     condition_learning_rate: float | None = option(None, "of the condition conv, if it is to differ", high=1)
-    lr_schedule: str = option("constant", "cosine: down to 0 at the last step", choices=("constant", "cosine"))
+    lr_schedule: str = option("constant", "cosine: down to 0 at the last step; trapezoid: constant, then down to 0 over the last quarter",
+                              choices=("constant", "cosine", "trapezoid"))
     warmup_steps: int = option(0, "steps in which the learning rate rises from 0")
     weight_decay: float = option(1e-2, "AdamW's", high=1)
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm; 0: not at all")
@@ -57,6 +61,8 @@ class TrainConfig:
             return (step + 1) / self.warmup_steps
         if self.lr_schedule == "constant":
             return 1.0
+        if self.lr_schedule == "trapezoid":
+            return min(1.0, (self.steps - step) / max(1, self.steps * FALL))
         return 0.5 * (1 + math.cos(math.pi * (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)))
 
 
