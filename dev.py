@@ -1,10 +1,11 @@
 """Development commands; needs only Python 3.11 or 3.12 and the package registry, and makes its own `.venv`.
 
-    python dev.py demo [--once] [--port N]     a clip from a picture in the repository, then the page on localhost
-    python dev.py test [pytest arguments]      everything that CI runs
-    python dev.py bench engine|clip|miniature  tables of ratios, each from one run
-    python dev.py lint                         ruff
+python dev.py demo [--once] [--port N]     a clip from a picture in the repository, then the page on localhost
+python dev.py test [pytest arguments]      everything that CI runs
+python dev.py bench engine|clip|miniature  tables of ratios, each from one run
+python dev.py lint                         ruff
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -45,14 +46,21 @@ def ensure_venv() -> Path:
     if stamp.exists() and stamp.read_text() == wanted and venv_python().exists():
         return venv_python()
     if sys.version_info[:2] not in PYTHONS:
-        raise DevError(f"This is Python {sys.version_info[0]}.{sys.version_info[1]}; the development environment needs 3.11 or 3.12. "
-                       "Run the command with one of them, for example: python3.11 dev.py demo")
+        raise DevError(
+            f"This is Python {sys.version_info[0]}.{sys.version_info[1]}; the development environment needs 3.11 "
+            "or 3.12. "
+            "Run the command with one of them, for example: python3.11 dev.py demo"
+        )
     say("Making .venv (a few minutes the first time) ...")
     if not venv_python().exists() and run([sys.executable, "-m", "venv", VENV]):
-        raise DevError(f"Python could not make a virtual environment in {VENV}; install its venv module (Debian: python3-venv).")
+        raise DevError(
+            f"Python could not make a virtual environment in {VENV}; install its venv module (Debian: python3-venv)."
+        )
     for path, options in REQUIREMENTS:
         if run([venv_python(), "-m", "pip", "install", "-q", "--disable-pip-version-check", *options, "-r", path]):
-            raise DevError(f"pip could not install {path.relative_to(ROOT)} (see above); check the network, then run this again.")
+            raise DevError(
+                f"pip could not install {path.relative_to(ROOT)} (see above); check the network, then run this again."
+            )
     stamp.write_text(wanted)
     return venv_python()
 
@@ -77,8 +85,14 @@ def ensure_browser() -> str | None:
 
 def environment(**extra: str) -> dict[str, str]:
     """One thread per process (two collapse when the machine does anything else), no downloads, no telemetry."""
-    fixed = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False",
-             "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    fixed = {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
     return {**os.environ, **fixed, **extra}
 
 

@@ -1,4 +1,5 @@
 """Run by the WebUI before it starts: installs what is missing, and nothing else."""
+
 import launch
 
 NEEDED = {"imageio_ffmpeg": "imageio-ffmpeg", "einops": "einops"}

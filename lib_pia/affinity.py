@@ -2,6 +2,7 @@
 
 It comes from a motion's table, from a curve, or from a reference clip by training's own measure.
 """
+
 from __future__ import annotations
 
 import math
@@ -13,10 +14,10 @@ import torch
 
 from .affinity_measure import TRAINED_SIZE, measured_channels, trained_view
 from .errors import SettingsError
-from .video_frames import as_frames
+from .video.frames import as_frames
 
-# Distance from the condition frame -> affinity; beyond the end the last value holds. Source: `RANGE_LIST` of open-mmlab/PIA
-# (animatediff/utils/util.py). Its style transfer rows are stored there from large to small.
+# Distance from the condition frame -> affinity; beyond the end the last value holds. Source: `RANGE_LIST` of
+# open-mmlab/PIA (animatediff/utils/util.py). Its style transfer rows are stored there from large to small.
 TABLES: dict[str, dict[str, tuple[float, ...]]] = {
     "animate": {
         "small": (1.0, 0.9, 0.85, 0.85, 0.85, 0.8),
@@ -38,52 +39,78 @@ TABLES: dict[str, dict[str, tuple[float, ...]]] = {
 # 2.5 % and 97.5 % percentile of the distance between WebVid frames that are 0, 1, 2, ... apart at stride 4.
 # Source: `statistic` of open-mmlab/PIA, example/config/train.yaml.
 WEBVID_PERCENTILES: tuple[tuple[float, float], ...] = (
-    (0.0, 0.0), (0.3535855, 24.23687346), (0.91609545, 30.65091947), (1.41165152, 34.40093286),
-    (1.56943881, 36.99639585), (1.73182842, 39.42044163), (1.82733002, 40.94703526), (1.88060527, 42.66233244),
-    (1.96208071, 43.73070788), (2.02723091, 44.25965378), (2.10820894, 45.66120213), (2.21115041, 46.29561324),
-    (2.23412351, 47.08810863), (2.29430165, 47.9515062), (2.32986362, 48.69085638), (2.37310751, 49.19931439),
+    (0.0, 0.0),
+    (0.3535855, 24.23687346),
+    (0.91609545, 30.65091947),
+    (1.41165152, 34.40093286),
+    (1.56943881, 36.99639585),
+    (1.73182842, 39.42044163),
+    (1.82733002, 40.94703526),
+    (1.88060527, 42.66233244),
+    (1.96208071, 43.73070788),
+    (2.02723091, 44.25965378),
+    (2.10820894, 45.66120213),
+    (2.21115041, 46.29561324),
+    (2.23412351, 47.08810863),
+    (2.29430165, 47.9515062),
+    (2.32986362, 48.69085638),
+    (2.37310751, 49.19931439),
 )
-AFFINITY_RANGE = 0.8        # util.py `prepare_mask_coef_by_score`: sim_range [0.2, 1.0]
-BEYOND_PERCENTILE = 0.95    # same place: what lies above the high percentile counts as 0.95 of it
-_EPSILON = 1e-10            # same place
+AFFINITY_RANGE = 0.8  # util.py `prepare_mask_coef_by_score`: sim_range [0.2, 1.0]
+BEYOND_PERCENTILE = 0.95  # same place: what lies above the high percentile counts as 0.95 of it
+_EPSILON = 1e-10  # same place
 
 
 def frame_index(condition_frame: int, num_frames: int) -> int:
-    """`condition_frame` as an index 0..num_frames-1; negative ones count from the end. Raises SettingsError outside the clip."""
+    """`condition_frame` as an index 0..num_frames-1; negative ones count from the end. Raises SettingsError outside the
+    clip."""
     if not -num_frames <= condition_frame < num_frames:
-        raise SettingsError(f"PIA setting condition_frame is {condition_frame} in a clip of {num_frames} frames; "
-                            f"it must be from {-num_frames} to {num_frames - 1}.")
+        raise SettingsError(
+            f"PIA setting condition_frame is {condition_frame} in a clip of {num_frames} frames; "
+            f"it must be from {-num_frames} to {num_frames - 1}."
+        )
     return condition_frame % num_frames
 
 
 def resample_curve(points: Sequence[float], num_frames: int) -> torch.Tensor:
     """Control points as one number per frame, [num_frames] float32.
 
-    Exactly `num_frames` numbers are used as they are. Otherwise the points (2 or more) are spread evenly from the first to the last
-    frame, with straight lines between them. Raises SettingsError for numbers outside 0..1 and for too few of them.
+    Exactly `num_frames` numbers are used as they are. Otherwise the points (2 or more) are spread evenly from the first
+    to the last frame, with straight lines between them. Raises SettingsError for numbers outside 0..1 and for too few
+    of them.
     """
     values = [float(point) for point in points]
     if not all(math.isfinite(value) and 0 <= value <= 1 for value in values):
         wrong = next(value for value in values if not (math.isfinite(value) and 0 <= value <= 1))
-        raise SettingsError(f"PIA setting affinity holds {wrong:g}; every number must be from 0 (moves freely) "
-                            "to 1 (stays like the picture).")
+        raise SettingsError(
+            f"PIA setting affinity holds {wrong:g}; every number must be from 0 (moves freely) "
+            "to 1 (stays like the picture)."
+        )
     if len(values) == num_frames:
         return torch.tensor(values, dtype=torch.float32)
     if len(values) < 2:
-        raise SettingsError(f"PIA setting affinity holds {len(values)} numbers; it must hold 2 or more, spread evenly over the clip.")
+        raise SettingsError(
+            f"PIA setting affinity holds {len(values)} numbers; it must hold 2 or more, spread evenly over the clip."
+        )
     positions = np.arange(num_frames) * (len(values) - 1) / max(num_frames - 1, 1)
     return torch.from_numpy(np.interp(positions, np.arange(len(values)), values)).float()
 
 
-def affinity_scores(num_frames: int, condition_frame: int = 0, motion: str = "animate", magnitude: str = "moderate",
-                    curve: Sequence[float] | None = None) -> torch.Tensor:
+def affinity_scores(
+    num_frames: int,
+    condition_frame: int = 0,
+    motion: str = "animate",
+    magnitude: str = "moderate",
+    curve: Sequence[float] | None = None,
+) -> torch.Tensor:
     """The affinity of every frame, [num_frames] float32 in [0, 1].
 
     `animate`, `style_transfer`: the table's value at the frame's distance from the condition frame.
-    `loop`: the table's 16 values are resampled to `num_frames`, which keeps both ends at 1, and rotated so that the curve starts at the
-    condition frame: that frame and the one before it (the last one, where the condition frame is 0) have affinity 1, so that the clip
-    comes back to the picture just before it starts again, at every length and condition frame. (Upstream fills up loops longer than
-    16 frames with 1.0, which freezes their tail, and cuts shorter ones off.)
+    `loop`: the table's 16 values are resampled to `num_frames`, which keeps both ends at 1, and rotated so that the
+    curve starts at the condition frame: that frame and the one before it (the last one, where the condition frame is 0)
+    have affinity 1, so that the clip comes back to the picture just before it starts again, at every length and
+    condition frame. (Upstream fills up loops longer than 16 frames with 1.0, which freezes their tail, and cuts shorter
+    ones off.)
     `curve` (or motion `custom`): `resample_curve`; used as written, whatever the condition frame.
 
     Raises SettingsError for unknown names, a condition frame outside the clip and a bad curve.
@@ -94,8 +121,10 @@ def affinity_scores(num_frames: int, condition_frame: int = 0, motion: str = "an
     if curve is not None:
         return resample_curve(curve, num_frames)
     if motion == "custom":
-        raise SettingsError("PIA setting motion is \"custom\" but affinity is empty; give affinity a list of 2 or more numbers "
-                            "from 0 to 1, or choose another motion.")
+        raise SettingsError(
+            'PIA setting motion is "custom" but affinity is empty; give affinity a list of 2 or more numbers '
+            "from 0 to 1, or choose another motion."
+        )
     if motion not in TABLES:
         raise SettingsError(f"PIA setting motion is {motion!r}; it must be one of {', '.join(TABLES)}, custom.")
     if magnitude not in TABLES[motion]:
@@ -103,33 +132,39 @@ def affinity_scores(num_frames: int, condition_frame: int = 0, motion: str = "an
     table = TABLES[motion][magnitude]
     if motion == "loop":
         return resample_curve(table, num_frames).roll(start)
-    return torch.tensor([table[min(abs(frame - start), len(table) - 1)] for frame in range(num_frames)], dtype=torch.float32)
+    return torch.tensor(
+        [table[min(abs(frame - start), len(table) - 1)] for frame in range(num_frames)], dtype=torch.float32
+    )
 
 
 def frame_distances(frames: Any, condition_frame: int = 0, size: int | None = TRAINED_SIZE) -> torch.Tensor:
-    """How far each frame is from the condition frame by training's measure, [F] float32 >= 0 (0 at the condition frame).
+    """How far each frame is from the condition frame by training's measure, [F] float32 >= 0 (0 at the condition
+    frame).
 
-    The mean over hue (0..360), saturation (0..1), value (0..255) and dilated edges of the mean absolute difference (open-mmlab/PIA,
-    dataset.py `get_score`). There the edges are bytes, so that an edge that only the frame has counts 255 and one that only the
-    condition frame has counts 1 (0 - 255 wraps); the percentiles were taken with that, so ours does the same.
-    `frames`: [F, H, W, 3] array or tensor, 0..255, or a list of PIL images. They are first resized and cropped to `size` x `size` as
-    training does it (`trained_view`); None measures them as they are.
+    The mean over hue (0..360), saturation (0..1), value (0..255) and dilated edges of the mean absolute difference
+    (open-mmlab/PIA, dataset.py `get_score`). There the edges are bytes, so that an edge that only the frame has counts
+    255 and one that only the condition frame has counts 1 (0 - 255 wraps); the percentiles were taken with that, so
+    ours does the same.
+    `frames`: [F, H, W, 3] array or tensor, 0..255, or a list of PIL images. They are first resized and cropped to
+    `size` x `size` as training does it (`trained_view`); None measures them as they are.
     """
     clip = as_frames(frames)
     start = frame_index(condition_frame, len(clip))
-    colors, outline = measured_channels(clip if size is None else trained_view(clip, size))     # [F, H, W, 3], [F, H, W]
+    colors, outline = measured_channels(clip if size is None else trained_view(clip, size))  # [F, H, W, 3], [F, H, W]
     moved = np.abs(colors - colors[start]).mean(axis=(1, 2), dtype=np.float64).sum(-1)
-    redrawn = (outline - outline[start]).mean(axis=(1, 2), dtype=np.float64)                    # bytes that wrap
+    redrawn = (outline - outline[start]).mean(axis=(1, 2), dtype=np.float64)  # bytes that wrap
     return torch.from_numpy((moved + redrawn) / 4).float()
 
 
-def affinity_of_clip(frames: Any, condition_frame: int = 0,
-                     percentiles: Sequence[tuple[float, float]] = WEBVID_PERCENTILES) -> torch.Tensor:
+def affinity_of_clip(
+    frames: Any, condition_frame: int = 0, percentiles: Sequence[tuple[float, float]] = WEBVID_PERCENTILES
+) -> torch.Tensor:
     """The affinity that training would give to each frame of a clip, [F] float32 in [0.2, 1], 1 at the condition frame.
 
-    `percentiles`: (low, high) of the distance, one pair per number of frames between a frame and the condition frame; the last pair
-    holds beyond the end. A distance d below low counts as low, above high as 0.95 * high; the affinity is 1 - 0.8 * d / high
-    (open-mmlab/PIA, util.py `prepare_mask_coef_by_score`). Frames should be as far apart in time as training's: 4 frames of a video.
+    `percentiles`: (low, high) of the distance, one pair per number of frames between a frame and the condition frame;
+    the last pair holds beyond the end. A distance d below low counts as low, above high as 0.95 * high; the affinity is
+    1 - 0.8 * d / high (open-mmlab/PIA, util.py `prepare_mask_coef_by_score`). Frames should be as far apart in time as
+    training's: 4 frames of a video.
     """
     distances = frame_distances(frames, condition_frame).double()
     start = frame_index(condition_frame, len(distances))

@@ -1,29 +1,31 @@
 """What training compares of two frames: hue, saturation, value and dilated edges.
 
-The measure is the one of open-mmlab/PIA (animatediff/data/dataset.py `get_score`, animatediff/utils/util.py `detect_edges`), which
-computes it with OpenCV. OpenCV is no dependency here, so its float HSV conversion and its Canny detector are written out; the tests
-hold values that OpenCV computed.
+The measure is the one of open-mmlab/PIA (animatediff/data/dataset.py `get_score`, animatediff/utils/util.py
+`detect_edges`), which computes it with OpenCV. OpenCV is no dependency here, so its float HSV conversion and its Canny
+detector are written out; the tests hold values that OpenCV computed.
 """
+
 from __future__ import annotations
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-TRAINED_SIZE = 256          # px, sample_size of dataset.py `WebVid10M` and example/config/train.yaml
-EDGE_SIGMA = 1.0 / 3.0      # util.py `detect_edges`: thresholds are the median of V times 1 -+ sigma
-_EPSILON = np.float32(np.finfo(np.float32).eps)     # FLT_EPSILON, by which OpenCV avoids the divisions by zero
-_TAN_22 = 13573             # tan(22.5 deg) * 2**15, rounded: OpenCV's border between the gradient directions
+TRAINED_SIZE = 256  # px, sample_size of dataset.py `WebVid10M` and example/config/train.yaml
+EDGE_SIGMA = 1.0 / 3.0  # util.py `detect_edges`: thresholds are the median of V times 1 -+ sigma
+_EPSILON = np.float32(np.finfo(np.float32).eps)  # FLT_EPSILON, by which OpenCV avoids the divisions by zero
+_TAN_22 = 13573  # tan(22.5 deg) * 2**15, rounded: OpenCV's border between the gradient directions
 _TAN_SHIFT = 15
 
 
 def trained_view(frames: np.ndarray, size: int = TRAINED_SIZE) -> np.ndarray:
-    """[F, H, W, 3] -> [F, size, size, 3] float32, as training sees a video: shorter side to `size` (bilinear), then the middle.
+    """[F, H, W, 3] -> [F, size, size, 3] float32, as training sees a video: shorter side to `size` (bilinear), then the
+    middle.
 
-    Training's `Resize` does not blur before shrinking, which is harmless for WebVid's 336 lines; frames of 1024 px and more are
-    first averaged over whole blocks, so that the noise of large pictures is not taken for edges.
+    Training's `Resize` does not blur before shrinking, which is harmless for WebVid's 336 lines; frames of 1024 px and
+    more are first averaged over whole blocks, so that the noise of large pictures is not taken for edges.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()     # [F, 3, H, W]
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()  # [F, 3, H, W]
     block = min(pixels.shape[-2:]) // (2 * size)
     if block > 1:
         pixels = F.avg_pool2d(pixels, block)
@@ -33,7 +35,7 @@ def trained_view(frames: np.ndarray, size: int = TRAINED_SIZE) -> np.ndarray:
     if target != (height, width):
         pixels = F.interpolate(pixels, target, mode="bilinear", align_corners=False)
     top, left = round((target[0] - size) / 2), round((target[1] - size) / 2)
-    return pixels[:, :, top:top + size, left:left + size].permute(0, 2, 3, 1).numpy()
+    return pixels[:, :, top : top + size, left : left + size].permute(0, 2, 3, 1).numpy()
 
 
 def hsv(frames: np.ndarray) -> np.ndarray:
@@ -43,14 +45,18 @@ def hsv(frames: np.ndarray) -> np.ndarray:
     value = rgb.max(-1)
     spread = value - rgb.min(-1)
     scale = np.float32(60) / (spread + _EPSILON)
-    hue = np.where(value == red, (green - blue) * scale,
-                   np.where(value == green, (blue - red) * scale + 120, (red - green) * scale + 240))
+    hue = np.where(
+        value == red,
+        (green - blue) * scale,
+        np.where(value == green, (blue - red) * scale + 120, (red - green) * scale + 240),
+    )
     hue = np.where(hue < 0, hue + 360, hue)
     return np.stack([hue, spread / (value + _EPSILON), value], -1).astype(np.float32)
 
 
 def edges(luminance: np.ndarray) -> np.ndarray:
-    """Dilated Canny edges: [F, H, W] uint8 -> [F, H, W] uint8, 255 on and near an edge, else 0 (util.py `detect_edges`)."""
+    """Dilated Canny edges: [F, H, W] uint8 -> [F, H, W] uint8, 255 on and near an edge, else 0 (util.py
+    `detect_edges`)."""
     found = np.stack([canny(frame, *edge_thresholds(frame)) for frame in luminance])
     kernel = edge_kernel(*luminance.shape[1:])
     spread = F.max_pool2d(torch.from_numpy(found).float().unsqueeze(1), kernel, stride=1, padding=kernel // 2)
@@ -70,7 +76,8 @@ def edge_kernel(height: int, width: int) -> int:
 
 
 def canny(luminance: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Edges of one [H, W] uint8 frame as [H, W] bool: 3x3 Sobel, |dx| + |dy|, thinning along the gradient, hysteresis."""
+    """Edges of one [H, W] uint8 frame as [H, W] bool: 3x3 Sobel, |dx| + |dy|, thinning along the gradient,
+    hysteresis."""
     padded = np.pad(luminance.astype(np.int32), 1, mode="edge")
     rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
     dx = rows[:, 2:] - rows[:, :-2]
@@ -87,7 +94,7 @@ def _thinned(strength: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray
     height, width = strength.shape
 
     def at(down: int, right: int) -> np.ndarray:
-        return around[1 + down:1 + down + height, 1 + right:1 + right + width]
+        return around[1 + down : 1 + down + height, 1 + right : 1 + right + width]
 
     across, along = np.abs(dx).astype(np.int64), np.abs(dy).astype(np.int64) << _TAN_SHIFT
     flat = across * _TAN_22

@@ -1,4 +1,6 @@
-"""The condition of PIA: what the clip's frames are told about the condition image (paper section 3.2, "Condition module")."""
+"""The condition of PIA: what the clip's frames are told about the condition image (paper section 3.2, "Condition
+module")."""
+
 from __future__ import annotations
 
 import torch
@@ -6,13 +8,15 @@ from torch import Tensor, nn
 
 from .errors import SettingsError
 
-CHANNELS = 5                # 1 affinity + 4 latent channels (PIA animatediff/models/unet.py: conv_in takes 4 + 1 + 4)
+CHANNELS = 5  # 1 affinity + 4 latent channels (PIA animatediff/models/unet.py: conv_in takes 4 + 1 + 4)
 
 
 class ConditionModule(nn.Module):
-    """Convolution 3x3 without bias from [affinity, z^I] to the width of the UNet's first layer; starts at zero (paper section 3.3).
+    """Convolution 3x3 without bias from [affinity, z^I] to the width of the UNet's first layer; starts at zero (paper
+    section 3.3).
 
-    It is `conv_in.weight[:, 4:]` of a PIA file. Input [N, 5, H, W], output [N, C, H, W], to be added to what the UNet's own conv_in gives.
+    It is `conv_in.weight[:, 4:]` of a PIA file. Input [N, 5, H, W], output [N, C, H, W], to be added to what the UNet's
+    own conv_in gives.
     """
 
     def __init__(self, channels: int) -> None:
@@ -41,5 +45,7 @@ def build_condition(image_latent: Tensor, affinity: Tensor) -> Tensor:
     if affinity.dim() == 1:
         affinity = affinity[:, None, None, None].expand(-1, 1, height, width)
     if affinity.dim() != 4 or affinity.shape[1:] != (1, height, width) or affinity.shape[0] < 1:
-        raise SettingsError(f"The affinity has shape {list(affinity.shape)}; it must be [F] or [F, 1, {height}, {width}].")
+        raise SettingsError(
+            f"The affinity has shape {list(affinity.shape)}; it must be [F] or [F, 1, {height}, {width}]."
+        )
     return torch.cat([affinity, image_latent.expand(affinity.shape[0], -1, -1, -1)], dim=1)

@@ -1,4 +1,5 @@
 """The errors that reach a user. Each is one sentence: what, got, wanted, what to do."""
+
 from __future__ import annotations
 
 
@@ -44,4 +45,5 @@ class TrainingError(PIAError):
 
 
 class HostError(PIAError):
-    """The host, the machine or another extension made something impossible: a full disk, a foreign hook, a missing ffmpeg."""
+    """The host, the machine or another extension made something impossible: a full disk, a foreign hook, a missing
+    ffmpeg."""

@@ -1,8 +1,9 @@
 """Putting a PIA model into a UNet for the time of a block, and taking it out without a trace.
 
-Everything is done by forward hooks on layers of the UNet. Nothing is inserted, replaced or assigned in the UNet, so its state dict, its
-attributes and what other extensions do to it stay as they are; the hooks are removed by their handles.
+Everything is done by forward hooks on layers of the UNet. Nothing is inserted, replaced or assigned in the UNet, so its
+state dict, its attributes and what other extensions do to it stay as they are; the hooks are removed by their handles.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -20,26 +21,29 @@ from .model import PIAModel
 DOWN_SITES = (1, 2, 4, 5, 7, 8, 10, 11)
 UP_SITES = tuple(range(12))
 BLOCKS = 12
-FRAME_NORMS = 45                # 22 ResBlocks with two norms each, and the norm before the output convolution
+FRAME_NORMS = 45  # 22 ResBlocks with two norms each, and the norm before the output convolution
 SITE_LAYERS = ("ResBlock", "SpatialTransformer")
 
-_injected: weakref.WeakSet[nn.Module] = weakref.WeakSet()       # UNets that hold a PIA model now; a second one is refused
+_injected: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # UNets that hold a PIA model now; a second one is refused
 
 
 @dataclasses.dataclass(frozen=True)
 class Sites:
-    """Where a PIA model attaches: the first convolution, the layers before each motion module, the norms over the whole clip."""
+    """Where a PIA model attaches: the first convolution, the layers before each motion module, the norms over the whole
+    clip."""
 
     conv_in: nn.Module
     down: tuple[nn.Module, ...]
     up: tuple[nn.Module, ...]
     norms: tuple[nn.Module, ...]
-    channels: tuple[int, ...]               # width of each motion site, down then up
+    channels: tuple[int, ...]  # width of each motion site, down then up
 
 
 def _refuse(what: str) -> UnsupportedModelError:
-    return UnsupportedModelError(f"The selected checkpoint is not a Stable Diffusion 1.5 model: {what}. "
-                                 "PIA animates SD1.5 checkpoints only; select one.")
+    return UnsupportedModelError(
+        f"The selected checkpoint is not a Stable Diffusion 1.5 model: {what}. "
+        "PIA animates SD1.5 checkpoints only; select one."
+    )
 
 
 def _class_names(module: nn.Module) -> set[str]:
@@ -67,7 +71,9 @@ def find_sites(unet: nn.Module) -> Sites:
         raise _refuse(f"its UNet ({type(unet).__name__}) has no {', '.join(missing)}")
     inputs, outputs = blocks["input_blocks"], blocks["output_blocks"]
     if (len(inputs), len(outputs)) != (BLOCKS, BLOCKS):
-        raise _refuse(f"its UNet has {len(inputs)} input and {len(outputs)} output blocks where SD1.5 has {BLOCKS} and {BLOCKS}")
+        raise _refuse(
+            f"its UNet has {len(inputs)} input and {len(outputs)} output blocks where SD1.5 has {BLOCKS} and {BLOCKS}"
+        )
     conv_in = next((m for m in inputs[0].children() if isinstance(m, nn.Conv2d)), None)
     if conv_in is None:
         raise _refuse("its UNet has no first convolution")
@@ -83,8 +89,10 @@ def _check_widths(model: PIAModel, sites: Sites) -> None:
     theirs = (sites.conv_in.out_channels, *sites.channels)
     ours = (model.condition.weight.shape[0], *(module.dim for module in (*model.down, *model.up)))
     if theirs != ours:
-        raise UnsupportedModelError(f"The PIA model was made for a UNet of widths {_widths(ours)}, but the selected checkpoint's UNet has "
-                                    f"{_widths(theirs)}; use the PIA model that belongs to this kind of checkpoint.")
+        raise UnsupportedModelError(
+            f"The PIA model was made for a UNet of widths {_widths(ours)}, but the selected checkpoint's UNet has "
+            f"{_widths(theirs)}; use the PIA model that belongs to this kind of checkpoint."
+        )
 
 
 def _widths(widths: tuple[int, ...]) -> str:
@@ -95,13 +103,14 @@ def _widths(widths: tuple[int, ...]) -> str:
 def inject(unet: nn.Module, model: PIAModel, condition: Tensor, num_frames: int | None = None) -> Iterator[None]:
     """Inside the block `unet(x, t, ...)` is PIA's network; afterwards `unet` is bit for bit what it was.
 
-    Rows of a call are B*F, frame fastest (row b*F + f is frame f of group b); B is derived from each call, so that cond and uncond may
-    come together or apart. The condition features are computed once, here. Works under autograd.
+    Rows of a call are B*F, frame fastest (row b*F + f is frame f of group b); B is derived from each call, so that cond
+    and uncond may come together or apart. The condition features are computed once, here. Works under autograd.
 
     Args:
         unet: an LDM-layout SD1.5 UNet of any width (ldm `UNetModel`).
         model: the PIA model, on the UNet's device, of the UNet's width.
-        condition: [F, 5, H, W] of `build_condition`; or [K*F, 5, H, W] for K clips with `num_frames`: then rows are a multiple of K*F.
+        condition: [F, 5, H, W] of `build_condition`; or [K*F, 5, H, W] for K clips with `num_frames`: then rows are a
+        multiple of K*F.
         num_frames: F, if the condition holds more than one clip.
     Raises:
         UnsupportedModelError: another layout or width. HostError: a PIA model is in there already.
@@ -111,9 +120,14 @@ def inject(unet: nn.Module, model: PIAModel, condition: Tensor, num_frames: int 
     _check_widths(model, sites)
     frames = num_frames or condition.shape[0]
     if condition.shape[0] % frames or condition.dim() != 4 or condition.shape[1] != 5:
-        raise HostError(f"The PIA condition has shape {list(condition.shape)}; it must be [F, 5, H, W], F = {frames} or a multiple of it.")
+        raise HostError(
+            f"The PIA condition has shape {list(condition.shape)}; it must be [F, 5, H, W], F = {frames} or a "
+            "multiple of it."
+        )
     if frames > model.max_frames:
-        raise UnsupportedModelError(f"The clip has {frames} frames, but the PIA model knows at most {model.max_frames}; ask for fewer.")
+        raise UnsupportedModelError(
+            f"The clip has {frames} frames, but the PIA model knows at most {model.max_frames}; ask for fewer."
+        )
     if unet in _injected:
         raise HostError("A PIA model is in this UNet already; leave the first inject() before entering another.")
     run = _Run(model, frames, condition)
@@ -133,7 +147,7 @@ class _Run:
     def __init__(self, model: PIAModel, num_frames: int, condition: Tensor) -> None:
         self.model = model
         self.num_frames = num_frames
-        self.features = model.condition(condition)              # [K*F, C, H, W]
+        self.features = model.condition(condition)  # [K*F, C, H, W]
 
     def hooks(self, sites: Sites) -> Iterator[tuple[nn.Module, object]]:
         yield sites.conv_in, self._add_condition
@@ -143,19 +157,27 @@ class _Run:
     def groups(self, rows: int) -> int:
         """B of a call with `rows` rows."""
         if rows % self.num_frames:
-            raise HostError(f"The UNet was called with {rows} rows, which clips of {self.num_frames} frames do not divide; an extension or "
-                            "setting splits the batch. Switch it off, or change the number of frames.")
+            raise HostError(
+                f"The UNet was called with {rows} rows, which clips of {self.num_frames} frames do not divide; an "
+                "extension or "
+                "setting splits the batch. Switch it off, or change the number of frames."
+            )
         return rows // self.num_frames
 
     def _add_condition(self, layer: nn.Module, args: tuple, output: Tensor) -> Tensor:
         self.groups(len(output))
         features = self.features
         if len(output) % len(features):
-            raise HostError(f"The UNet was called with {len(output)} rows, which the PIA condition's {len(features)} do not divide; "
-                            "call it with whole clips.")
+            raise HostError(
+                f"The UNet was called with {len(output)} rows, which the PIA condition's {len(features)} do not "
+                "divide; "
+                "call it with whole clips."
+            )
         if output.shape[1:] != features.shape[1:]:
-            raise HostError(f"The UNet was called with a latent of {output.shape[3]}x{output.shape[2]}; the PIA condition has "
-                            f"{features.shape[3]}x{features.shape[2]}. Animate at the size of the picture.")
+            raise HostError(
+                f"The UNet was called with a latent of {output.shape[3]}x{output.shape[2]}; the PIA condition has "
+                f"{features.shape[3]}x{features.shape[2]}. Animate at the size of the picture."
+            )
         if features.dtype != output.dtype or features.device != output.device:
             features = self.features = features.to(output)
         return (output.unflatten(0, (-1, len(features))) + features).flatten(0, 1)
@@ -164,10 +186,12 @@ class _Run:
         def hook(layer: nn.Module, args: tuple, output: Tensor) -> Tensor:
             self.groups(len(output))
             return module(output, self.num_frames)
+
         return hook
 
     def attach_norm(self, norm: nn.Module, stack: ExitStack) -> None:
-        """Lets `norm` take its statistics over whole clips: its own computation gets one small corner, and its output is replaced."""
+        """Lets `norm` take its statistics over whole clips: its own computation gets one small corner, and its output
+        is replaced."""
         waiting: list[Tensor] = []
 
         def before(layer: nn.Module, args: tuple) -> tuple:

@@ -1,4 +1,5 @@
 """The PIA model: condition module and 20 motion modules, under the official file's names."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +11,8 @@ from .condition import ConditionModule
 from .errors import CheckpointError
 from .motion_module import HEADS, MAX_FRAMES, MotionModule
 
-SD15_CHANNELS = (320, 640, 1280, 1280)          # model_channels 320 times channel_mult 1 2 4 4 (SD1.5's v1-inference.yaml)
-DOWN_PER_LEVEL, UP_PER_LEVEL = 2, 3             # layers per UNet level: one motion module after each (AnimateDiff unet_blocks.py)
+SD15_CHANNELS = (320, 640, 1280, 1280)  # model_channels 320 times channel_mult 1 2 4 4 (SD1.5's v1-inference.yaml)
+DOWN_PER_LEVEL, UP_PER_LEVEL = 2, 3  # layers per UNet level: one motion module after each (AnimateDiff unet_blocks.py)
 LATENT_CHANNELS = 4
 
 
@@ -24,7 +25,8 @@ class _Level(nn.Module):
 
 
 class PIAModel(nn.Module):
-    """Condition module and motion modules. `state_dict` keys are the official PIA names; `conv_in.weight` is [C, 5, 3, 3].
+    """Condition module and motion modules. `state_dict` keys are the official PIA names; `conv_in.weight` is [C, 5, 3,
+    3].
 
     Args:
         channels: width of each UNet level, outermost first.
@@ -32,7 +34,9 @@ class PIAModel(nn.Module):
         heads: attention heads of the motion modules.
     """
 
-    def __init__(self, channels: Sequence[int] = SD15_CHANNELS, max_frames: int = MAX_FRAMES, heads: int = HEADS) -> None:
+    def __init__(
+        self, channels: Sequence[int] = SD15_CHANNELS, max_frames: int = MAX_FRAMES, heads: int = HEADS
+    ) -> None:
         super().__init__()
         self.channels = tuple(channels)
         self.max_frames = max_frames
@@ -61,18 +65,24 @@ class PIAModel(nn.Module):
 
     @staticmethod
     def level_channels_from(state_dict: Mapping[str, Tensor]) -> tuple[int, ...]:
-        """Widths per level, read from the shapes of tensors under official keys; CheckpointError if a level is missing."""
+        """Widths per level, read from the shapes of tensors under official keys; CheckpointError if a level is
+        missing."""
         channels = []
-        while (key := f"down_blocks.{len(channels)}.motion_modules.0.temporal_transformer.proj_in.weight") in state_dict:
+        while (
+            key := f"down_blocks.{len(channels)}.motion_modules.0.temporal_transformer.proj_in.weight"
+        ) in state_dict:
             channels.append(int(state_dict[key].shape[0]))
         if not channels:
-            raise CheckpointError("The file has no down_blocks.0.motion_modules.0; it is not a PIA model. "
-                                  "Download pia.ckpt from Hugging Face (Leoxing/PIA).")
+            raise CheckpointError(
+                "The file has no down_blocks.0.motion_modules.0; it is not a PIA model. "
+                "Download pia.ckpt from Hugging Face (Leoxing/PIA)."
+            )
         return tuple(channels)
 
 
 def official_state_dict(model: PIAModel) -> dict[str, Tensor]:
-    """`model`'s tensors as a PIA file holds them: `conv_in.weight` has 9 input channels, the first 4 (which PIA ignores) zero."""
+    """`model`'s tensors as a PIA file holds them: `conv_in.weight` has 9 input channels, the first 4 (which PIA
+    ignores) zero."""
     tensors = dict(model.state_dict())
     weight = tensors["conv_in.weight"]
     tensors["conv_in.weight"] = torch.cat([weight.new_zeros(weight.shape[0], LATENT_CHANNELS, 3, 3), weight], dim=1)

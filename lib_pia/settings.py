@@ -1,4 +1,6 @@
-"""What a request may ask for: `PIASettings`, and the one table (`FIELDS`) that the panel, the API and the infotext map to."""
+"""What a request may ask for: `PIASettings`, and the one table (`FIELDS`) that the panel, the API and the infotext map
+to."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -14,8 +16,11 @@ MOTIONS = ("animate", "loop", "style_transfer", "custom")
 MAGNITUDES = ("small", "moderate", "large")
 FORMATS = ("gif", "mp4", "webp", "webm", "apng", "png")
 START_FROM = ("noise", "image")
-MIN_FRAMES, MAX_FRAMES = 2, 32      # 32 = length of the trained position encoding (PIA configs: temporal_position_encoding_max_len)
-MAX_POINTS = 1024                   # more affinity points than any curve needs; bounds what a request can make us parse
+MIN_FRAMES, MAX_FRAMES = (
+    2,
+    32,
+)  # 32 = length of the trained position encoding (PIA configs: temporal_position_encoding_max_len)
+MAX_POINTS = 1024  # more affinity points than any curve needs; bounds what a request can make us parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Field:
     name: str
     label: str
     default: Any
-    kind: str                                   # bool, int, number, choice, choices, text, curve
+    kind: str  # bool, int, number, choice, choices, text, curve
     help: str
     infotext: str
     low: float | None = None
@@ -35,29 +40,114 @@ class Field:
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("enabled", "Animate (PIA)", False, "bool", "Animate the picture instead of making still ones.", "PIA enabled"),
+    Field(
+        "enabled", "Animate (PIA)", False, "bool", "Animate the picture instead of making still ones.", "PIA enabled"
+    ),
     Field("model", "PIA model", None, "text", "File in models/PIA. Empty: the only or first one found.", "PIA model"),
-    Field("num_frames", "Frames", 16, "int", "Length of the clip; the model was trained with 16.", "PIA frames", MIN_FRAMES, MAX_FRAMES, 1),
+    Field(
+        "num_frames",
+        "Frames",
+        16,
+        "int",
+        "Length of the clip; the model was trained with 16.",
+        "PIA frames",
+        MIN_FRAMES,
+        MAX_FRAMES,
+        1,
+    ),
     Field("fps", "FPS", 8, "int", "Frames per second of the finished clip.", "PIA fps", 1, 60, 1),
-    Field("motion", "Motion", "animate", "choice",
-          "animate: move away from the picture; loop: come back to it; style_transfer: redraw it in this checkpoint's style; "
-          "custom: the affinity numbers.", "PIA motion", choices=MOTIONS),
-    Field("magnitude", "Magnitude", "moderate", "choice", "How much moves. More motion is less like the picture.", "PIA magnitude",
-          choices=MAGNITUDES),
-    Field("affinity", "Affinity", None, "curve",
-          "Numbers from 0 (moves freely) to 1 (stays like the picture): 2 or more points, spread over the clip. Empty: from the motion.",
-          "PIA affinity", 0.0, 1.0),
-    Field("condition_frame", "Condition frame", 0, "int", "The frame that equals the picture; negative counts from the end.",
-          "PIA condition frame", -MAX_FRAMES, MAX_FRAMES - 1, 1),
-    Field("start_from", "Start from", "noise", "choice",
-          "noise: the paper's sampling; image: img2img's own start with its denoising strength.", "PIA start from", choices=START_FROM),
-    Field("color_match", "Colour match", 0.0, "number", "Pulls the whole clip's colours towards the picture's (0 off, 1 full).",
-          "PIA color match", 0.0, 1.0, 0.05),
-    Field("formats", "Formats", ("gif", "mp4"), "choices", "Files to write. png: every frame.", "PIA formats", choices=FORMATS),
-    Field("loop_count", "Repeats", 0, "int", "How often GIF, WebP and APNG play; 0 is for ever.", "PIA loop count", 0, 1000, 1),
+    Field(
+        "motion",
+        "Motion",
+        "animate",
+        "choice",
+        "animate: move away from the picture; loop: come back to it; style_transfer: redraw it in this "
+        "checkpoint's style; "
+        "custom: the affinity numbers.",
+        "PIA motion",
+        choices=MOTIONS,
+    ),
+    Field(
+        "magnitude",
+        "Magnitude",
+        "moderate",
+        "choice",
+        "How much moves. More motion is less like the picture.",
+        "PIA magnitude",
+        choices=MAGNITUDES,
+    ),
+    Field(
+        "affinity",
+        "Affinity",
+        None,
+        "curve",
+        "Numbers from 0 (moves freely) to 1 (stays like the picture): 2 or more points, spread over the clip. "
+        "Empty: from the motion.",
+        "PIA affinity",
+        0.0,
+        1.0,
+    ),
+    Field(
+        "condition_frame",
+        "Condition frame",
+        0,
+        "int",
+        "The frame that equals the picture; negative counts from the end.",
+        "PIA condition frame",
+        -MAX_FRAMES,
+        MAX_FRAMES - 1,
+        1,
+    ),
+    Field(
+        "start_from",
+        "Start from",
+        "noise",
+        "choice",
+        "noise: the paper's sampling; image: img2img's own start with its denoising strength.",
+        "PIA start from",
+        choices=START_FROM,
+    ),
+    Field(
+        "color_match",
+        "Colour match",
+        0.0,
+        "number",
+        "Pulls the whole clip's colours towards the picture's (0 off, 1 full).",
+        "PIA color match",
+        0.0,
+        1.0,
+        0.05,
+    ),
+    Field(
+        "formats",
+        "Formats",
+        ("gif", "mp4"),
+        "choices",
+        "Files to write. png: every frame.",
+        "PIA formats",
+        choices=FORMATS,
+    ),
+    Field(
+        "loop_count",
+        "Repeats",
+        0,
+        "int",
+        "How often GIF, WebP and APNG play; 0 is for ever.",
+        "PIA loop count",
+        0,
+        1000,
+        1,
+    ),
     Field("ping_pong", "Ping-pong", False, "bool", "Play the inner frames backwards at the end.", "PIA ping-pong"),
-    Field("interpolate", "Interpolate", 1, "choice", "Multiply the frame rate by motion-compensated interpolation.", "PIA interpolate",
-          choices=(1, 2, 4)),
+    Field(
+        "interpolate",
+        "Interpolate",
+        1,
+        "choice",
+        "Multiply the frame rate by motion-compensated interpolation.",
+        "PIA interpolate",
+        choices=(1, 2, 4),
+    ),
 )
 FIELD = {field.name: field for field in FIELDS}
 
@@ -121,7 +211,11 @@ def _checked(field: Field, value: Any) -> Any:
         ok = not isinstance(value, bool) and isinstance(value, (str, int, float)) and value in field.choices
         value = field.choices[field.choices.index(value)] if ok else value
     elif field.kind == "choices":
-        ok = isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(v, str) and v in field.choices for v in value)
+        ok = (
+            isinstance(value, (list, tuple))
+            and len(value) > 0
+            and all(isinstance(v, str) and v in field.choices for v in value)
+        )
         value = tuple(dict.fromkeys(value)) if ok else value
     elif field.kind == "curve":
         return _curve(field, value)
@@ -135,7 +229,8 @@ def _checked(field: Field, value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class PIASettings:
-    """One request's settings, all checked. Fields, defaults and ranges: `FIELDS`. `condition_frame` is kept as given."""
+    """One request's settings, all checked. Fields, defaults and ranges: `FIELDS`. `condition_frame` is kept as
+    given."""
 
     enabled: bool = True
     model: str | None = None
@@ -158,11 +253,15 @@ class PIASettings:
         if self.affinity is not None:
             object.__setattr__(self, "motion", "custom")
         elif self.motion == "custom":
-            raise SettingsError("PIA setting motion is \"custom\" but affinity is empty; give affinity a list of 2 or more numbers "
-                                "from 0 to 1, or choose another motion.")
+            raise SettingsError(
+                'PIA setting motion is "custom" but affinity is empty; give affinity a list of 2 or more numbers '
+                "from 0 to 1, or choose another motion."
+            )
         if not -self.num_frames <= self.condition_frame < self.num_frames:
-            raise SettingsError(f"PIA setting condition_frame is {self.condition_frame} in a clip of {self.num_frames} frames; "
-                                f"it must be from {-self.num_frames} to {self.num_frames - 1}.")
+            raise SettingsError(
+                f"PIA setting condition_frame is {self.condition_frame} in a clip of {self.num_frames} frames; "
+                f"it must be from {-self.num_frames} to {self.num_frames - 1}."
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PIASettings:
@@ -176,11 +275,13 @@ class PIASettings:
 
     @classmethod
     def from_values(cls, values: Sequence[Any]) -> PIASettings:
-        """Settings from a positional list in the order of `FIELDS` (the panel's components, or such a list through the API).
-        Missing values at the end take their defaults."""
+        """Settings from a positional list in the order of `FIELDS` (the panel's components, or such a list through the
+        API). Missing values at the end take their defaults."""
         if len(values) > len(FIELDS):
-            raise SettingsError(f"PIA was given {len(values)} script args; it takes at most {len(FIELDS)}, "
-                                f"in the order {', '.join(FIELD)}.")
+            raise SettingsError(
+                f"PIA was given {len(values)} script args; it takes at most {len(FIELDS)}, "
+                f"in the order {', '.join(FIELD)}."
+            )
         return cls(**{field.name: value for field, value in zip(FIELDS, values)})
 
     def to_dict(self) -> dict[str, Any]:
@@ -195,8 +296,13 @@ class PIASettings:
             if field.name == "motion" and self.affinity is not None:
                 continue
             if value != field.default:
-                out[field.infotext] = " ".join(repr(v) if isinstance(v, float) else str(v) for v in value) \
-                    if isinstance(value, tuple) else repr(value) if isinstance(value, float) else str(value)
+                out[field.infotext] = (
+                    " ".join(repr(v) if isinstance(v, float) else str(v) for v in value)
+                    if isinstance(value, tuple)
+                    else repr(value)
+                    if isinstance(value, float)
+                    else str(value)
+                )
         return out
 
     @classmethod
@@ -211,9 +317,13 @@ def parse_infotext(field: Field, text: str) -> Any:
     """One infotext value as a setting's value; raises SettingsError if it is none."""
     text = str(text).strip()
     try:
-        value = {"bool": lambda: text == "True", "int": lambda: int(text), "number": lambda: float(text),
-                 "choices": text.split, "choice": lambda: int(text) if isinstance(field.choices[0], int) else text}.get(
-                     field.kind, lambda: text)()
+        value = {
+            "bool": lambda: text == "True",
+            "int": lambda: int(text),
+            "number": lambda: float(text),
+            "choices": text.split,
+            "choice": lambda: int(text) if isinstance(field.choices[0], int) else text,
+        }.get(field.kind, lambda: text)()
     except ValueError:
         raise _refuse(field, text) from None
     return _checked(field, value)

@@ -1,13 +1,16 @@
-"""Entry point of the extension: hands the WebUI's hooks to lib_pia.host. Everything is imported here, while the extension's folder is on
-sys.path."""
+"""Entry point of the extension: hands the WebUI's hooks to lib_pia.host. Everything is imported here, while the
+extension's folder is on sys.path."""
+
 from lib_pia.host import contract
 
 contract.check()
 
 from modules import script_callbacks, scripts  # noqa: E402
 
-from lib_pia.host import api, options, output, session, ui  # noqa: E402
-from lib_pia.host.delivered import share_files  # noqa: E402
+from lib_pia.host.delivery import output  # noqa: E402
+from lib_pia.host.delivery.result import share_files  # noqa: E402
+from lib_pia.host.generation import session  # noqa: E402
+from lib_pia.host.panel import options, routes, ui  # noqa: E402
 
 
 class PIAScript(scripts.Script):
@@ -58,4 +61,4 @@ script_callbacks.on_cfg_denoiser(sort_rows)
 script_callbacks.on_cfg_denoised(session.Session.unsort_rows)
 script_callbacks.on_infotext_pasted(ui.fill_pasted)
 script_callbacks.on_ui_settings(options.add)
-script_callbacks.on_app_started(api.add)
+script_callbacks.on_app_started(routes.add)

@@ -1,9 +1,11 @@
-"""Every error sentence of the code, for the troubleshooting lists of README.md and docs/TRAINING.md.
+"""Every error sentence of the code, for the lists of docs/ERRORS.md and docs/TRAINING.md.
 
     python -m tests.error_texts        # writes the lists into both files
 
-Placeholders of a sentence are shown as … . `tests/unit/test_readme.py` fails when a list is not what this module would write.
+Placeholders of a sentence are shown as … . `tests/unit/test_readme.py` fails when a list is not what this module would
+write.
 """
+
 from __future__ import annotations
 
 import ast
@@ -11,12 +13,22 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ERRORS = {"PIAError", "SettingsError", "CheckpointError", "UnsupportedModelError", "MediaError", "HostError", "TrainingError"}
+ERRORS = {
+    "PIAError",
+    "SettingsError",
+    "CheckpointError",
+    "UnsupportedModelError",
+    "MediaError",
+    "HostError",
+    "TrainingError",
+}
 BEGIN, END = "<!-- errors: python -m tests.error_texts -->", "<!-- end of errors -->"
-GROUPS = (("Settings and request", ("settings", "affinity", "color", "condition", "host/request", "host/api", "host/origin")),
-          ("PIA model file", ("checkpoint", "model", "host/models", "host/download")),
-          ("Checkpoint and host", ("injection", "host/checks", "host/contract", "host/session", "host/still", "host/pictures", "host")),
-          ("Clips and files", ("video", "host/output", "host/naming", "host/player")))
+GROUPS = (
+    ("Settings and request", ("settings", "affinity", "color", "condition", "host/generation/request", "host/panel")),
+    ("PIA model file", ("checkpoint", "model", "host/models", "host/panel/download")),
+    ("Checkpoint and host", ("injection", "host")),
+    ("Clips and files", ("video", "host/delivery", "host/panel/player")),
+)
 
 
 def text_of(node: ast.expr) -> str | None:
@@ -37,7 +49,11 @@ def sentences(path: Path) -> list[str]:
     """The error sentences that a file builds, in their order there."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in ERRORS and node.args:
+        if (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", getattr(node.func, "attr", "")) in ERRORS
+            and node.args
+        ):
             text = text_of(node.args[0])
             if text and re.search(r"[A-Za-z]{3}", text):
                 found.append((node.lineno, re.sub(r"\s+", " ", text)))
@@ -50,13 +66,17 @@ def module_of(path: Path) -> str:
 
 def group_of(module: str) -> str:
     """The group whose longest prefix the module has."""
-    fits = [(len(prefix), title) for title, prefixes in GROUPS for prefix in prefixes
-            if module == prefix or module.startswith((prefix + "/", prefix + "_"))]
+    fits = [
+        (len(prefix), title)
+        for title, prefixes in GROUPS
+        for prefix in prefixes
+        if module == prefix or module.startswith((prefix + "/", prefix + "_"))
+    ]
     return max(fits)[1] if fits else GROUPS[-1][0]
 
 
 def listing(training: bool) -> str:
-    """The list for docs/TRAINING.md (`training`) or for README.md."""
+    """The list for docs/TRAINING.md (`training`) or for docs/ERRORS.md."""
     groups: dict[str, list[str]] = {title: [] for title, _ in GROUPS} if not training else {"": []}
     for path in sorted((ROOT / "lib_pia").rglob("*.py")):
         module = module_of(path)
@@ -76,7 +96,7 @@ def with_list(document: str, training: bool) -> str:
     return f"{head}{BEGIN}\n{listing(training)}\n{END}{rest.split(END, 1)[1]}"
 
 
-DOCUMENTS = ((ROOT / "README.md", False), (ROOT / "docs" / "TRAINING.md", True))
+DOCUMENTS = ((ROOT / "docs" / "ERRORS.md", False), (ROOT / "docs" / "TRAINING.md", True))
 
 
 def main() -> None:

@@ -1,11 +1,14 @@
 """Small seeded models for the tests: an SD1.5-layout UNet (width 32), a VAE and a PIA model with random weights.
 
-Every tensor is numpy PCG64 noise keyed by (seed, group, tensor name), so the values do not depend on the torch version. The parity goldens
-(tests/parity) were computed by the paper's own code on exactly these weights (seed 20231213).
+Every tensor is numpy PCG64 noise keyed by (seed, group, tensor name), so the values do not depend on the torch version.
+The parity goldens (tests/parity) were computed by the paper's own code on exactly these weights (seed 20231213).
 
-    python -m tests.tiny_models OUT_DIR      # writes tiny_sd15_unet_vae.safetensors (LDM keys), tiny_pia.ckpt (official keys),
-                                             # tiny_pia_fp16.safetensors, tiny_pia_diffusers.safetensors (MotionAdapter keys)
+    python -m tests.tiny_models OUT_DIR      # writes tiny_sd15_unet_vae.safetensors (LDM keys), tiny_pia.ckpt (official
+    keys),
+                                             # tiny_pia_fp16.safetensors, tiny_pia_diffusers.safetensors (MotionAdapter
+                                             keys)
 """
+
 from __future__ import annotations
 
 import json
@@ -18,7 +21,7 @@ import numpy as np
 import torch
 
 SEED = 20231213
-SHAPES = Path(__file__).with_name("shapes.json")      # {group: {tensor name in diffusers/official layout: shape}}
+SHAPES = Path(__file__).with_name("shapes.json")  # {group: {tensor name in diffusers/official layout: shape}}
 
 
 def noise(group: str, name: str, shape: tuple[int, ...], seed: int = SEED) -> torch.Tensor:
@@ -54,7 +57,8 @@ def position_encoding(max_len: int, dim: int) -> torch.Tensor:
 
 
 def weights(group: str, seed: int = SEED) -> dict[str, torch.Tensor]:
-    """All tensors of `group` ("unet", "vae" or "motion"), under diffusers names ("motion": under the official PIA names)."""
+    """All tensors of `group` ("unet", "vae" or "motion"), under diffusers names ("motion": under the official PIA
+    names)."""
     out = {}
     for name, shape in json.loads(SHAPES.read_text())[group].items():
         shape = tuple(shape)
@@ -70,8 +74,8 @@ def weights(group: str, seed: int = SEED) -> dict[str, torch.Tensor]:
         else:
             out[name] = value * (gain(name) / math.sqrt(math.prod(shape[1:])))
     if group == "motion":
-        out["conv_in.weight"][:, 4] *= 5.0          # the affinity channel must matter as much as the latent
-    if group == "vae":                              # a posterior as narrow as a real VAE's
+        out["conv_in.weight"][:, 4] *= 5.0  # the affinity channel must matter as much as the latent
+    if group == "vae":  # a posterior as narrow as a real VAE's
         out["quant_conv.weight"][4:] *= 0.01
         out["quant_conv.bias"][4:] = -18.0
         out["quant_conv.weight"][:4] *= 5.0
@@ -79,9 +83,16 @@ def weights(group: str, seed: int = SEED) -> dict[str, torch.Tensor]:
 
 
 def unet_to_ldm(sd: dict[str, torch.Tensor], layers: int = 2, blocks: int = 4) -> dict[str, torch.Tensor]:
-    m = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
-         "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
-         "mid_block.resnets.0": "middle_block.0", "mid_block.attentions.0": "middle_block.1", "mid_block.resnets.1": "middle_block.2"}
+    m = {
+        "time_embedding.linear_1": "time_embed.0",
+        "time_embedding.linear_2": "time_embed.2",
+        "conv_in": "input_blocks.0.0",
+        "conv_norm_out": "out.0",
+        "conv_out": "out.2",
+        "mid_block.resnets.0": "middle_block.0",
+        "mid_block.attentions.0": "middle_block.1",
+        "mid_block.resnets.1": "middle_block.2",
+    }
     for b in range(blocks):
         for j in range(layers):
             i = 1 + b * (layers + 1) + j
@@ -93,13 +104,19 @@ def unet_to_ldm(sd: dict[str, torch.Tensor], layers: int = 2, blocks: int = 4) -
             m[f"up_blocks.{b}.resnets.{j}"] = f"output_blocks.{i}.0"
             m[f"up_blocks.{b}.attentions.{j}"] = f"output_blocks.{i}.1"
         m[f"up_blocks.{b}.upsamplers.0.conv"] = f"output_blocks.{b * (layers + 1) + layers}.{1 if b == 0 else 2}.conv"
-    res = {"norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
-           "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection"}
+    res = {
+        "norm1": "in_layers.0",
+        "conv1": "in_layers.2",
+        "norm2": "out_layers.0",
+        "conv2": "out_layers.3",
+        "time_emb_proj": "emb_layers.1",
+        "conv_shortcut": "skip_connection",
+    }
     prefixes = sorted(m, key=len, reverse=True)
     out = {}
     for name, value in sd.items():
         prefix = next(p for p in prefixes if name.startswith(p + "."))
-        tail = name[len(prefix) + 1:]
+        tail = name[len(prefix) + 1 :]
         if ".resnets." in "." + prefix:
             head, rest = tail.split(".", 1)
             tail = f"{res[head]}.{rest}"
@@ -112,8 +129,12 @@ def vae_to_ldm(sd: dict[str, torch.Tensor], layers: int = 1, blocks: int = 4) ->
     for name, value in sd.items():
         n = name
         for side in ("encoder", "decoder"):
-            for a, b in (("mid_block.resnets.0", "mid.block_1"), ("mid_block.resnets.1", "mid.block_2"),
-                         ("mid_block.attentions.0", "mid.attn_1"), ("conv_norm_out", "norm_out")):
+            for a, b in (
+                ("mid_block.resnets.0", "mid.block_1"),
+                ("mid_block.resnets.1", "mid.block_2"),
+                ("mid_block.attentions.0", "mid.attn_1"),
+                ("conv_norm_out", "norm_out"),
+            ):
                 n = n.replace(f"{side}.{a}.", f"{side}.{b}.")
         for b in range(blocks):
             for j in range(layers + 1):
@@ -132,9 +153,16 @@ def vae_to_ldm(sd: dict[str, torch.Tensor], layers: int = 1, blocks: int = 4) ->
 
 
 def official_to_diffusers(name: str) -> str:
-    for a, b in ((".norms.0", ".norm1"), (".norms.1", ".norm2"), (".ff_norm", ".norm3"), (".attention_blocks.0.pos_encoder", ".pos_embed"),
-                 (".attention_blocks.1.pos_encoder", ".pos_embed"), (".attention_blocks.0", ".attn1"), (".attention_blocks.1", ".attn2"),
-                 (".temporal_transformer", "")):
+    for a, b in (
+        (".norms.0", ".norm1"),
+        (".norms.1", ".norm2"),
+        (".ff_norm", ".norm3"),
+        (".attention_blocks.0.pos_encoder", ".pos_embed"),
+        (".attention_blocks.1.pos_encoder", ".pos_embed"),
+        (".attention_blocks.0", ".attn1"),
+        (".attention_blocks.1", ".attn2"),
+        (".temporal_transformer", ""),
+    ):
         name = name.replace(a, b)
     return name
 
@@ -145,7 +173,8 @@ def ldm_checkpoint(seed: int = SEED) -> dict[str, torch.Tensor]:
 
 
 def official_pia(seed: int = SEED) -> dict[str, torch.Tensor]:
-    """A PIA file's tensors under official keys. Its `conv_in.weight[:, :4]` and `conv_in.bias` differ from the UNet's on purpose."""
+    """A PIA file's tensors under official keys. Its `conv_in.weight[:, :4]` and `conv_in.bias` differ from the UNet's
+    on purpose."""
     return weights("motion", seed)
 
 
@@ -154,13 +183,27 @@ def diffusers_pia(seed: int = SEED) -> dict[str, torch.Tensor]:
     return {official_to_diffusers(k): v for k, v in official_pia(seed).items()}
 
 
-def build_unet(width: int = 32, channel_mult: tuple = (1, 2, 4, 4), heads: int = 8, context_dim: int = 128, in_channels: int = 4):
+def build_unet(
+    width: int = 32, channel_mult: tuple = (1, 2, 4, 4), heads: int = 8, context_dim: int = 128, in_channels: int = 4
+):
     """The genuine LDM UNetModel in SD1.5's layout, untrained, in eval mode."""
     from ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-    unet = UNetModel(image_size=32, in_channels=in_channels, out_channels=4, model_channels=width, attention_resolutions=[4, 2, 1],
-                     num_res_blocks=2, channel_mult=list(channel_mult), num_heads=heads, use_spatial_transformer=True,
-                     transformer_depth=1, context_dim=context_dim, use_checkpoint=False, legacy=False)
+    unet = UNetModel(
+        image_size=32,
+        in_channels=in_channels,
+        out_channels=4,
+        model_channels=width,
+        attention_resolutions=[4, 2, 1],
+        num_res_blocks=2,
+        channel_mult=list(channel_mult),
+        num_heads=heads,
+        use_spatial_transformer=True,
+        transformer_depth=1,
+        context_dim=context_dim,
+        use_checkpoint=False,
+        legacy=False,
+    )
     return unet.eval().requires_grad_(False)
 
 
@@ -168,7 +211,7 @@ def tiny_unet(seed: int = SEED):
     """`build_unet()` with this file's weights."""
     unet = build_unet()
     prefix = "model.diffusion_model."
-    unet.load_state_dict({k[len(prefix):]: v for k, v in unet_to_ldm(weights("unet", seed)).items()})
+    unet.load_state_dict({k[len(prefix) :]: v for k, v in unet_to_ldm(weights("unet", seed)).items()})
     return unet
 
 
@@ -181,7 +224,10 @@ def main(out_dir: Path) -> None:
     save_file({k: v.contiguous() for k, v in checkpoint.items()}, out_dir / "tiny_sd15_unet_vae.safetensors")
     torch.save(motion, out_dir / "tiny_pia.ckpt")
     save_file({k: v.half().contiguous() for k, v in motion.items()}, out_dir / "tiny_pia_fp16.safetensors")
-    save_file({official_to_diffusers(k): v.contiguous() for k, v in motion.items()}, out_dir / "tiny_pia_diffusers.safetensors")
+    save_file(
+        {official_to_diffusers(k): v.contiguous() for k, v in motion.items()},
+        out_dir / "tiny_pia_diffusers.safetensors",
+    )
 
 
 if __name__ == "__main__":

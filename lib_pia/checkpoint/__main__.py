@@ -1,4 +1,5 @@
 """The command line; see the package's docstring."""
+
 from __future__ import annotations
 
 import argparse
@@ -17,8 +18,11 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command line on `arguments` (without the program's name) and gives the exit code."""
     if arguments and arguments[0] == "inspect":
         return _inspect(arguments[1:])
-    parser = argparse.ArgumentParser("python -m lib_pia.checkpoint", epilog=EXIT_CODES,
-                                     description="Convert a PIA model to safetensors. `inspect FILE` instead says what a file is.")
+    parser = argparse.ArgumentParser(
+        "python -m lib_pia.checkpoint",
+        epilog=EXIT_CODES,
+        description="Convert a PIA model to safetensors. `inspect FILE` instead says what a file is.",
+    )
     parser.add_argument("source", metavar="IN", type=Path, help="PIA model in any form, such as pia.ckpt")
     parser.add_argument("out", metavar="OUT.safetensors", type=Path)
     parser.add_argument("--half", action="store_true", help="store float16, half the size")
@@ -34,15 +38,19 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _inspect(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("python -m lib_pia.checkpoint inspect", description="Say what a file is.", epilog=EXIT_CODES)
+    parser = argparse.ArgumentParser(
+        "python -m lib_pia.checkpoint inspect", description="Say what a file is.", epilog=EXIT_CODES
+    )
     parser.add_argument("file", metavar="FILE", type=Path)
     kind = describe(parser.parse_args(arguments).file)
     if not kind.is_pia:
         sys.stdout.write(f"{kind.detail}\n")
         return 1
     widths = "/".join(map(str, kind.channels))
-    sys.stdout.write(f"{arguments[0]}: {kind.name} ({kind.detail}), {kind.parameters:,} numbers, {kind.dtype}, "
-                     f"widths {widths}, up to {kind.max_frames} frames\n")
+    sys.stdout.write(
+        f"{arguments[0]}: {kind.name} ({kind.detail}), {kind.parameters:,} numbers, {kind.dtype}, "
+        f"widths {widths}, up to {kind.max_frames} frames\n"
+    )
     return 0
 
 

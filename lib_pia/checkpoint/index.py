@@ -1,4 +1,6 @@
-"""Opens any file a user may offer as a model and lists its tensors, without reading their bytes and without running anything."""
+"""Opens any file a user may offer as a model and lists its tensors, without reading their bytes and without running
+anything."""
+
 from __future__ import annotations
 
 import re
@@ -14,17 +16,29 @@ from .storage import StoredTensor
 from .torch_file import LEGACY_START, legacy_object, zip_object
 
 ADVICE = "Download pia.ckpt from Hugging Face (Leoxing/PIA) and put it into models/PIA."
-START = 512                             # bytes looked at to tell what a file is
-DEEPEST = 8                             # levels of dicts and lists in a pickle that are searched for tensors
+START = 512  # bytes looked at to tell what a file is
+DEEPEST = 8  # levels of dicts and lists in a pickle that are searched for tensors
 
-# Wrappings of training scripts and converters. "model." only in front of diffusers names: in LDM files it is part of the name.
-WRAPPING = re.compile(r"^(?:(?:state_dict|module|unet|_orig_mod|model(?=\.(?:down_blocks|up_blocks|mid_block|conv_in)\.))\.)+")
+# Wrappings of training scripts and converters. "model." only in front of diffusers names: in LDM files it is part of
+# the name.
+WRAPPING = re.compile(
+    r"^(?:(?:state_dict|module|unet|_orig_mod|model(?=\.(?:down_blocks|up_blocks|mid_block|conv_in)\.))\.)+"
+)
 
 # First bytes -> what it is
-SIGNATURES = ((b"version https://git-lfs", "a Git LFS pointer, not the file itself (`git lfs pull` fetches it)"),
-              (b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF"), (b"RIFF", "a WebP or WAV file"),
-              (b"GGUF", "a GGUF model (quantised for other programs)"), (b"%PDF", "a PDF document"), (b"\x1f\x8b", "a gzip archive"),
-              (b"7z\xbc\xaf", "a 7-Zip archive"), (b"Rar!", "a RAR archive"), (b"\x89HDF", "an HDF5 (Keras) file"))
+SIGNATURES = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself (`git lfs pull` fetches it)"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"GIF8", "a GIF"),
+    (b"RIFF", "a WebP or WAV file"),
+    (b"GGUF", "a GGUF model (quantised for other programs)"),
+    (b"%PDF", "a PDF document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x89HDF", "an HDF5 (Keras) file"),
+)
 HTML = re.compile(rb"\s*<(!doctype html|html|head|body)", re.IGNORECASE)
 PLAIN_PICKLE = re.compile(rb"\x80[\x02-\x05]")
 
@@ -34,9 +48,9 @@ class Index:
     """The tensors of one file, by name without wrappings (`state_dict.`, `module.`)."""
 
     path: Path
-    container: str                                              # "safetensors", "torch zip", "torch legacy"
+    container: str  # "safetensors", "torch zip", "torch legacy"
     tensors: dict[str, StoredTensor]
-    others: set[str] = field(default_factory=set)               # names of entries that are no tensors
+    others: set[str] = field(default_factory=set)  # names of entries that are no tensors
     metadata: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -62,7 +76,9 @@ def read_index(path: str | Path) -> Index:
     except CheckpointError as error:
         raise CheckpointError(f"{path.name} is not a PIA model: {error}. {ADVICE}") from error.__cause__
     except OSError as error:
-        raise CheckpointError(f"{path.name} cannot be read ({error.strerror or error}). Check the file and its permissions.") from error
+        raise CheckpointError(
+            f"{path.name} cannot be read ({error.strerror or error}). Check the file and its permissions."
+        ) from error
 
 
 def _read(path: Path, start: bytes) -> Index:
@@ -108,9 +124,9 @@ def _is_text(start: bytes) -> bool:
     try:
         text = start.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < START - 3:             # unless the cut at START went through a character
+        if error.start < START - 3:  # unless the cut at START went through a character
             return False
-        text = start[:error.start].decode("utf-8")
+        text = start[: error.start].decode("utf-8")
     return not re.search(r"[\x00-\x08\x0e-\x1f]", text)
 
 

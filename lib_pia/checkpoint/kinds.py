@@ -1,8 +1,10 @@
 """Tells model files apart by the names and shapes of their tensors.
 
-Sources of the patterns: ComfyUI-AnimateDiff-Evolved (motion_module_ad.py, motion_lora.py, adapter_*.py) and sd-webui-animatediff
-(motion_module.py) for motion modules; the file layouts of diffusers, kohya-ss, LDM, IP-Adapter and ControlNet for the rest.
+Sources of the patterns: ComfyUI-AnimateDiff-Evolved (motion_module_ad.py, motion_lora.py, adapter_*.py) and
+sd-webui-animatediff (motion_module.py) for motion modules; the file layouts of diffusers, kohya-ss, LDM, IP-Adapter and
+ControlNet for the rest.
 """
+
 from __future__ import annotations
 
 import re
@@ -11,14 +13,20 @@ from dataclasses import dataclass, field
 
 MOTION = re.compile(r"(^|[._])(motion_modules|temporal_attentions|temporal_transformer)[._]")
 LORA = re.compile(r"(^|[._])lora[._]|\.hada_w\d|\.lokr_w\d|\.oft_blocks")
-PIA_CONV_IN = 9                 # input channels: 4 latent, 1 affinity, 4 condition latent (PIA, unet.py)
-V1_FRAMES, V3_FRAMES = 24, 32   # lengths of the position encoding of AnimateDiff v1 and v3 (motion_module_ad.py)
-CONTEXT_OF = {768: "SD1.5", 1024: "SD2", 2048: "SDXL", 1280: "SDXL refiner"}      # width of the text context that a UNet attends to
+PIA_CONV_IN = 9  # input channels: 4 latent, 1 affinity, 4 condition latent (PIA, unet.py)
+V1_FRAMES, V3_FRAMES = 24, 32  # lengths of the position encoding of AnimateDiff v1 and v3 (motion_module_ad.py)
+CONTEXT_OF = {
+    768: "SD1.5",
+    1024: "SD2",
+    2048: "SDXL",
+    1280: "SDXL refiner",
+}  # width of the text context that a UNet attends to
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is: a noun phrase with its article, how one can tell, and where such a file belongs ("" if nowhere in the WebUI)."""
+    """What a file is: a noun phrase with its article, how one can tell, and where such a file belongs ("" if nowhere in
+    the WebUI)."""
 
     name: str
     evidence: str = ""
@@ -49,13 +57,17 @@ class Names:
 
     def size(self, suffix: str, axis: int) -> int | None:
         """Length of `axis` of the first tensor (with that axis) whose name ends with `suffix`."""
-        return next((shape[axis] for name, shape in self.shapes.items() if name.endswith(suffix) and len(shape) > axis), None)
+        return next(
+            (shape[axis] for name, shape in self.shapes.items() if name.endswith(suffix) and len(shape) > axis), None
+        )
 
 
 def classify(names: Names) -> Kind:
     """What the tensors belong to. PIA is recognised by motion modules and a `conv_in.weight` with 9 input channels."""
     if not names.shapes:
-        return Kind("a file without tensors", "holds none" if not names.others else "holds only settings or training state")
+        return Kind(
+            "a file without tensors", "holds none" if not names.others else "holds only settings or training state"
+        )
     if names.matches(MOTION):
         return _motion_kind(names)
     for kind in (_adapter, _ldm_checkpoint, _diffusers_unet, _part, _embedding):
@@ -93,8 +105,11 @@ def _animatediff(names: Names, middle: bool) -> Kind:
     without = "no 9-channel conv_in.weight"
     channels = conv_in_channels(names)
     if channels not in (None, 4):
-        return Kind("a motion model of another architecture", f"its conv_in.weight takes {channels} channels, PIA's takes {PIA_CONV_IN}: "
-                    "4 latent, 1 affinity, 4 condition latent")
+        return Kind(
+            "a motion model of another architecture",
+            f"its conv_in.weight takes {channels} channels, PIA's takes {PIA_CONV_IN}: "
+            "4 latent, 1 affinity, 4 condition latent",
+        )
     if names.has("temporal_attentions", "positional_encoding"):
         return Kind("a HotshotXL motion module, made for SDXL", without)
     if not names.has("down_blocks.3.", "up_blocks.3."):
@@ -133,11 +148,17 @@ def _ldm_checkpoint(names: Names) -> Kind | None:
     version = _version(names)
     channels = names.size(unet + "input_blocks.0.0.weight", 1)
     special = {PIA_CONV_IN: f"an {version} inpainting checkpoint", 8: f"an {version} InstructPix2Pix checkpoint"}
-    return Kind(special.get(channels or 0, f"a plain {version} checkpoint"), "model.diffusion_model tensors, no motion modules", folder)
+    return Kind(
+        special.get(channels or 0, f"a plain {version} checkpoint"),
+        "model.diffusion_model tensors, no motion modules",
+        folder,
+    )
 
 
 def _version(names: Names) -> str:
-    return CONTEXT_OF.get(names.size("attn2.to_k.weight", 1) or 0, "SDXL" if names.starts("conditioner.") else "Stable Diffusion")
+    return CONTEXT_OF.get(
+        names.size("attn2.to_k.weight", 1) or 0, "SDXL" if names.starts("conditioner.") else "Stable Diffusion"
+    )
 
 
 def _diffusers_unet(names: Names) -> Kind | None:
@@ -147,11 +168,15 @@ def _diffusers_unet(names: Names) -> Kind | None:
 
 
 def _part(names: Names) -> Kind | None:
-    if names.starts("first_stage_model.") or (names.has("encoder.conv_in.", "decoder.conv_in.") and names.has("decoder.", "encoder.down")):
+    if names.starts("first_stage_model.") or (
+        names.has("encoder.conv_in.", "decoder.conv_in.") and names.has("decoder.", "encoder.down")
+    ):
         return Kind("a VAE", "encoder and decoder tensors", "models/VAE")
     if names.has("vision_model.", "visual.transformer."):
         return Kind("a CLIP image encoder", "vision_model tensors")
-    if names.has("text_model.encoder.", "transformer.resblocks.", "SelfAttention.") or names.starts("cond_stage_model.", "text_model."):
+    if names.has("text_model.encoder.", "transformer.resblocks.", "SelfAttention.") or names.starts(
+        "cond_stage_model.", "text_model."
+    ):
         return Kind("a text encoder", "text encoder tensors")
     if names.starts("conv_first.", "model.0.weight", "params_ema.", "params."):
         return Kind("an upscaler", "ESRGAN tensors", "models/ESRGAN")
@@ -165,4 +190,3 @@ def _embedding(names: Names) -> Kind | None:
     if all(name.split(".")[0] in widths for name in names.shapes):
         return Kind("a hypernetwork", "layers named by width", "models/hypernetworks")
     return None
-

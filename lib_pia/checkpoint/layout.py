@@ -1,4 +1,5 @@
 """From the tensors of a file to the official PIA names, with every shape checked before any weight is read."""
+
 from __future__ import annotations
 
 import functools
@@ -20,11 +21,19 @@ CONV_IN, CONV_IN_BIAS = "conv_in.weight", "conv_in.bias"
 MOTION_KEY = re.compile(r"^(down_blocks|up_blocks|mid_block)\.(\d+\.)?motion_modules\.\d+\.")
 PE = ".attention_blocks.{}.pos_encoder.pe"
 
-# diffusers MotionAdapter -> official names (inverse of diffusers' scripts/convert_animatediff_motion_module_to_diffusers.py).
+# diffusers MotionAdapter -> official names (inverse of diffusers'
+# scripts/convert_animatediff_motion_module_to_diffusers.py).
 # One `pos_embed.pe` serves both attentions there, and has an official name for each.
-FROM_DIFFUSERS = ((".attn1.", ".attention_blocks.0."), (".attn2.", ".attention_blocks.1."), (".norm1.", ".norms.0."),
-                  (".norm2.", ".norms.1."), (".norm3.", ".ff_norm."))
-WIDTH_KEY = re.compile(r"^(down|up)_blocks\.(\d+)\.motion_modules\.\d+\.temporal_transformer\.(?:norm|proj_in|proj_out)\.(?:weight|bias)$")
+FROM_DIFFUSERS = (
+    (".attn1.", ".attention_blocks.0."),
+    (".attn2.", ".attention_blocks.1."),
+    (".norm1.", ".norms.0."),
+    (".norm2.", ".norms.1."),
+    (".norm3.", ".ff_norm."),
+)
+WIDTH_KEY = re.compile(
+    r"^(down|up)_blocks\.(\d+)\.motion_modules\.\d+\.temporal_transformer\.(?:norm|proj_in|proj_out)\.(?:weight|bias)$"
+)
 
 
 @dataclass(frozen=True)
@@ -32,13 +41,16 @@ class Layout:
     """A file that is a PIA model: its tensors under official names, in full."""
 
     index: Index
-    tensors: dict[str, StoredTensor]        # the model's own names; conv_in.weight with all 9 channels; conv_in.bias where the file has it
+    tensors: dict[
+        str, StoredTensor
+    ]  # the model's own names; conv_in.weight with all 9 channels; conv_in.bias where the file has it
     channels: tuple[int, ...]
     max_frames: int
-    naming: str                             # "official" or "diffusers"
+    naming: str  # "official" or "diffusers"
 
     def dtype(self) -> torch.dtype:
-        """The one floating type of all motion tensors, or float32 if they differ or compute in it is impossible (float8, float64)."""
+        """The one floating type of all motion tensors, or float32 if they differ or compute in it is impossible
+        (float8, float64)."""
         kinds = {tensor.dtype for tensor in self.tensors.values()}
         only = kinds.pop() if len(kinds) == 1 else torch.float32
         return only if only in (torch.float16, torch.bfloat16) else torch.float32
@@ -61,7 +73,10 @@ def find_layout(index: Index) -> Layout:
     channels, max_frames = _widths(tensors), _frames(tensors)
     bad = next((c for c in channels if c < GROUPS or c % GROUPS), None)
     if bad is not None:
-        raise _broken(index, f"one of its motion modules is {bad} channels wide, which is no multiple of {GROUPS} (its norm groups)")
+        raise _broken(
+            index,
+            f"one of its motion modules is {bad} channels wide, which is no multiple of {GROUPS} (its norm groups)",
+        )
     if max_frames < 2:
         raise _broken(index, f"its position encoding is for {max_frames} frames")
     wanted = _wanted(channels, max_frames)
@@ -122,7 +137,9 @@ def _widths(tensors: dict[str, StoredTensor]) -> tuple[int, ...]:
 
 
 def _frames(tensors: dict[str, StoredTensor]) -> int:
-    votes = Counter(tensor.shape[1] for name, tensor in tensors.items() if name.endswith(".pe") and len(tensor.shape) == 3)
+    votes = Counter(
+        tensor.shape[1] for name, tensor in tensors.items() if name.endswith(".pe") and len(tensor.shape) == 3
+    )
     return votes.most_common(1)[0][0] if votes else MAX_FRAMES
 
 
@@ -147,12 +164,18 @@ def _check_shapes(index: Index, tensors: dict[str, StoredTensor], wanted: dict[s
     wrong = [name for name, shape in wanted.items() if tensors[name].shape != shape]
     if wrong:
         name = wrong[0]
-        raise _broken(index, f"{len(wrong)} of its tensors have the wrong shape, such as {name} with {list(tensors[name].shape)} "
-                             f"instead of {list(wanted[name])}")
+        raise _broken(
+            index,
+            f"{len(wrong)} of its tensors have the wrong shape, such as {name} with {list(tensors[name].shape)} "
+            f"instead of {list(wanted[name])}",
+        )
     whole = [name for name in tensors if not tensors[name].dtype.is_floating_point]
     if whole:
-        raise _broken(index, f"{len(whole)} of its tensors hold {_short(tensors[whole[0]].dtype)} instead of floating-point numbers, "
-                             f"such as {whole[0]}")
+        raise _broken(
+            index,
+            f"{len(whole)} of its tensors hold {_short(tensors[whole[0]].dtype)} instead of floating-point numbers, "
+            f"such as {whole[0]}",
+        )
 
 
 def _short(dtype: torch.dtype) -> str:

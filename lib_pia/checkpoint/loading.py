@@ -1,4 +1,5 @@
 """File -> PIAModel, PIAModel -> file, file -> file, and a cheap look at a file for lists of models."""
+
 from __future__ import annotations
 
 import hashlib
@@ -18,32 +19,35 @@ from .layout import CONV_IN, Layout, find_layout, kind_of, meta_model
 from .safetensors_file import write_safetensors
 from .storage import read_tensor
 
-HASH_CHUNK = 1 << 20         # bytes
-PIECE = 1 << 20              # elements checked for NaN at a time
+HASH_CHUNK = 1 << 20  # bytes
+PIECE = 1 << 20  # elements checked for NaN at a time
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """What a file is, read from its header only; a file with broken weights (NaN) shows itself only when it is loaded."""
+    """What a file is, read from its header only; a file with broken weights (NaN) shows itself only when it is
+    loaded."""
 
-    name: str                           # "a PIA model", "an AnimateDiff v3 motion module", "not a model"
-    detail: str                         # naming and container of a PIA model; of any other file the sentence that loading it would raise
+    name: str  # "a PIA model", "an AnimateDiff v3 motion module", "not a model"
+    detail: str  # naming and container of a PIA model; of any other file the sentence that loading it would raise
     is_pia: bool
-    dtype: str = ""                     # "float32", or several, such as "float16, float32"
-    parameters: int = 0                 # numbers in all tensors of the file
-    channels: tuple[int, ...] = ()      # width per UNet level, outermost first; PIA models only
-    max_frames: int = 0                 # longest clip; PIA models only
+    dtype: str = ""  # "float32", or several, such as "float16, float32"
+    parameters: int = 0  # numbers in all tensors of the file
+    channels: tuple[int, ...] = ()  # width per UNet level, outermost first; PIA models only
+    max_frames: int = 0  # longest clip; PIA models only
 
 
 def load_pia_model(path: str | Path, *, dtype: torch.dtype | None = None) -> PIAModel:
-    """Reads a PIA model in any of its forms: official pickle or safetensors, wrapped, inside a UNet dump, or as diffusers MotionAdapter.
+    """Reads a PIA model in any of its forms: official pickle or safetensors, wrapped, inside a UNet dump, or as
+    diffusers MotionAdapter.
 
-    No code of a pickle is run. Tensors are read one at a time into memory of their own, so at most one copy of the weights (plus one
-    tensor) is held, and the file may be replaced or deleted afterwards.
+    No code of a pickle is run. Tensors are read one at a time into memory of their own, so at most one copy of the
+    weights (plus one tensor) is held, and the file may be replaced or deleted afterwards.
 
     Args:
         path: the file.
-        dtype: floating type of the model's weights; None keeps float16 or bfloat16 where the whole file has it, and is float32 otherwise.
+        dtype: floating type of the model's weights; None keeps float16 or bfloat16 where the whole file has it, and is
+        float32 otherwise.
     Returns:
         The model on the CPU, in eval mode, without gradients.
     Raises:
@@ -58,8 +62,11 @@ def load_pia_model(path: str | Path, *, dtype: torch.dtype | None = None) -> PIA
     return model.requires_grad_(False).eval()
 
 
-def save_pia_model(model: PIAModel, path: str | Path, *, half: bool = False, metadata: dict[str, str] | None = None) -> None:
-    """Writes `model` as safetensors under official names; the first 4 channels of conv_in.weight, which PIA ignores, are zero.
+def save_pia_model(
+    model: PIAModel, path: str | Path, *, half: bool = False, metadata: dict[str, str] | None = None
+) -> None:
+    """Writes `model` as safetensors under official names; the first 4 channels of conv_in.weight, which PIA ignores,
+    are zero.
 
     Args:
         half: as float16, half the size.
@@ -79,7 +86,8 @@ def save_pia_model(model: PIAModel, path: str | Path, *, half: bool = False, met
 
 
 def convert(path: str | Path, out: str | Path, *, half: bool = False, force: bool = False) -> None:
-    """Writes the PIA model in `path` as safetensors under official names, all 9 channels and the bias of conv_in included.
+    """Writes the PIA model in `path` as safetensors under official names, all 9 channels and the bias of conv_in
+    included.
 
     The header's metadata name the source: `source`, `source_sha256`. One tensor is in memory at a time.
 
@@ -95,7 +103,9 @@ def convert(path: str | Path, out: str | Path, *, half: bool = False, force: boo
     if out.suffix != ".safetensors":
         raise CheckpointError(f"{out.name} is no name for the result; it must end in .safetensors.")
     if out.exists() and (not force or out.samefile(path)):
-        raise CheckpointError(f"{out} is there already; choose another name" + (", or add --force to replace it." if not force else "."))
+        raise CheckpointError(
+            f"{out} is there already; choose another name" + (", or add --force to replace it." if not force else ".")
+        )
     layout = {name: (torch.float16 if half else tensor.dtype, tensor.shape) for name, tensor in source.tensors.items()}
     with _opened(source.index) as file:
         metadata = {"format": "pt", "pia_naming": "official", "source": path.name, "source_sha256": _sha256(file)}
@@ -116,14 +126,24 @@ def describe(path: str | Path) -> FileKind:
         layout = find_layout(index)
     except CheckpointError as error:
         return FileKind("a broken PIA model" if kind == PIA else kind.name, str(error), False, dtype, parameters)
-    return FileKind(kind.name, f"{layout.naming} names, {index.container}", True, dtype, parameters, layout.channels, layout.max_frames)
+    return FileKind(
+        kind.name,
+        f"{layout.naming} names, {index.container}",
+        True,
+        dtype,
+        parameters,
+        layout.channels,
+        layout.max_frames,
+    )
 
 
 def _opened(index: Index) -> BinaryIO:
     try:
         return index.path.open("rb")
     except OSError as error:
-        raise CheckpointError(f"{index.name} cannot be read ({error.strerror or error}). Check the file and its permissions.") from error
+        raise CheckpointError(
+            f"{index.name} cannot be read ({error.strerror or error}). Check the file and its permissions."
+        ) from error
 
 
 def _weight(layout: Layout, file: BinaryIO, name: str, dtype: torch.dtype) -> Tensor:
@@ -138,7 +158,9 @@ def _checked(layout: Layout, file: BinaryIO, name: str, dtype: torch.dtype) -> T
     except CheckpointError as error:
         raise CheckpointError(f"{layout.index.name} is a broken PIA model: {error}. {ADVICE}") from error
     except OSError as error:
-        raise CheckpointError(f"{layout.index.name} cannot be read ({error.strerror or error}). Check the disk, then try again.") from error
+        raise CheckpointError(
+            f"{layout.index.name} cannot be read ({error.strerror or error}). Check the disk, then try again."
+        ) from error
     return _finite(tensor.to(dtype), tensor, name, layout.index.name)
 
 
@@ -147,14 +169,18 @@ def _finite(converted: Tensor, original: Tensor, name: str, file_name: str) -> T
         return converted
     if not _all_finite(original):
         raise CheckpointError(f"{file_name} is a broken PIA model: {name} holds NaN or infinite weights. {ADVICE}")
-    raise CheckpointError(f"{file_name} cannot be used in half precision: {name} holds {float(original.float().abs().max()):.3g}, "
-                          f"float16 ends at {torch.finfo(torch.float16).max:.0f}. Use it in float32.")
+    raise CheckpointError(
+        f"{file_name} cannot be used in half precision: {name} holds {float(original.float().abs().max()):.3g}, "
+        f"float16 ends at {torch.finfo(torch.float16).max:.0f}. Use it in float32."
+    )
 
 
 def _all_finite(tensor: Tensor) -> bool:
     """Piece by piece: `isfinite` of a whole tensor needs twice its memory beside it."""
     pieces = tensor.reshape(-1).split(PIECE)
-    return all(torch.isfinite(piece.float() if piece.element_size() == 1 else piece).all() for piece in pieces)     # float8 has no isfinite
+    return all(
+        torch.isfinite(piece.float() if piece.element_size() == 1 else piece).all() for piece in pieces
+    )  # float8 has no isfinite
 
 
 def _sha256(file: BinaryIO) -> str:

@@ -1,7 +1,10 @@
-"""Reads the index of a safetensors file, and writes one tensor after the other (format: huggingface/safetensors README).
+"""Reads the index of a safetensors file, and writes one tensor after the other (format: huggingface/safetensors
+README).
 
-The package `safetensors` maps the file (on Windows a mapped file cannot be replaced) and holds a second copy of all weights when it writes.
+The package `safetensors` maps the file (on Windows a mapped file cannot be replaced) and holds a second copy of all
+weights when it writes.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -18,16 +21,34 @@ from lib_pia.errors import CheckpointError, HostError
 
 from .storage import Storage, StoredTensor, contiguous_strides
 
-HEADER_LENGTH = 8                       # a little-endian uint64 comes first
-LARGEST_HEADER = 100_000_000            # bytes; the format's own limit
-NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32", "int16": "I16",
-         "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
-         "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"}
+HEADER_LENGTH = 8  # a little-endian uint64 comes first
+LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
+NAMES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint64": "U64",
+    "uint32": "U32",
+    "uint16": "U16",
+    "uint8": "U8",
+    "bool": "BOOL",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+}
 DTYPES = {name: getattr(torch, attribute) for attribute, name in NAMES.items() if hasattr(torch, attribute)}
 
 
 def looks_like_safetensors(start: bytes) -> bool:
-    return len(start) > HEADER_LENGTH and start[HEADER_LENGTH:HEADER_LENGTH + 1] == b"{" and _header_size(start) <= LARGEST_HEADER
+    return (
+        len(start) > HEADER_LENGTH
+        and start[HEADER_LENGTH : HEADER_LENGTH + 1] == b"{"
+        and _header_size(start) <= LARGEST_HEADER
+    )
 
 
 def _header_size(start: bytes) -> int:
@@ -64,25 +85,38 @@ def _entry(value: dict, begin: int) -> StoredTensor:
     shape = tuple(value["shape"])
     if not all(type(n) is int and n >= 0 for n in (*shape, first, last)):
         raise ValueError("negative or fractional number")
-    return StoredTensor(DTYPES[value["dtype"]], shape, contiguous_strides(shape), 0, Storage(begin + first, last - first))
+    return StoredTensor(
+        DTYPES[value["dtype"]], shape, contiguous_strides(shape), 0, Storage(begin + first, last - first)
+    )
 
 
-def write_safetensors(path: Path, layout: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], read: Callable[[str], Tensor],
-                      metadata: Mapping[str, str]) -> None:
+def write_safetensors(
+    path: Path,
+    layout: Mapping[str, tuple[torch.dtype, tuple[int, ...]]],
+    read: Callable[[str], Tensor],
+    metadata: Mapping[str, str],
+) -> None:
     """Writes `read(name)` for every name of `layout` ({name: (dtype, shape)}); one tensor is in memory at a time.
 
-    The file appears under its name only when it is complete; until then, and after any failure, what was there before stays.
+    The file appears under its name only when it is complete; until then, and after any failure, what was there before
+    stays.
 
     Raises:
         HostError: the folder is missing, the disk is full, or writing is not allowed.
     """
     header: dict[str, object] = {"__metadata__": {str(k): str(v) for k, v in metadata.items()}}
-    order = sorted(layout, key=lambda name: (-layout[name][0].itemsize, name))      # wide types first keeps every tensor aligned
+    order = sorted(
+        layout, key=lambda name: (-layout[name][0].itemsize, name)
+    )  # wide types first keeps every tensor aligned
     offset = 0
     for name in order:
         dtype, shape = layout[name]
         nbytes = dtype.itemsize * torch.Size(shape).numel()
-        header[name] = {"dtype": NAMES[str(dtype).removeprefix("torch.")], "shape": list(shape), "data_offsets": [offset, offset + nbytes]}
+        header[name] = {
+            "dtype": NAMES[str(dtype).removeprefix("torch.")],
+            "shape": list(shape),
+            "data_offsets": [offset, offset + nbytes],
+        }
         offset += nbytes
     raw = json.dumps(header, separators=(",", ":")).encode()
     raw += b" " * (-len(raw) % HEADER_LENGTH)
@@ -98,8 +132,10 @@ def write_safetensors(path: Path, layout: Mapping[str, tuple[torch.dtype, tuple[
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise HostError(f"{path} cannot be written ({error.strerror or error}); choose a folder that exists, "
-                        "is writable and has enough free space.") from error
+        raise HostError(
+            f"{path} cannot be written ({error.strerror or error}); choose a folder that exists, "
+            "is writable and has enough free space."
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

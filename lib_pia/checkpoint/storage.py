@@ -1,4 +1,5 @@
 """Tensors that still lie in a file: where, of what type and shape; read one at a time into memory of their own."""
+
 from __future__ import annotations
 
 import math
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from lib_pia.errors import CheckpointError
 
-CHUNK = 1 << 24         # bytes per read; only bounds the temporary memory of a checksum
+CHUNK = 1 << 24  # bytes per read; only bounds the temporary memory of a checksum
 
 
 @dataclass(slots=True)
@@ -25,7 +26,8 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor in a file. `stride` and `first` (both in elements) say which elements of the storage it shows, as in torch."""
+    """A tensor in a file. `stride` and `first` (both in elements) say which elements of the storage it shows, as in
+    torch."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -51,7 +53,7 @@ class StoredTensor:
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(math.prod(shape[i + 1:]) for i in range(len(shape)))
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
 def read_tensor(file: BinaryIO, stored: StoredTensor) -> Tensor:
@@ -77,7 +79,7 @@ def _fill(file: BinaryIO, target: memoryview) -> int:
     """Fills `target` from the file; the CRC-32 of what was read."""
     crc = 0
     for start in range(0, len(target), CHUNK):
-        part = target[start:start + CHUNK]
+        part = target[start : start + CHUNK]
         got = 0
         while got < len(part):
             count = file.readinto(part[got:])

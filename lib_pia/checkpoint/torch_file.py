@@ -1,9 +1,12 @@
-"""Reads the index of a `torch.save` file without running any code of it: which tensors it holds and where their bytes are.
+"""Reads the index of a `torch.save` file without running any code of it: which tensors it holds and where their bytes
+are.
 
-`torch.load` is not used: inside the WebUI it is replaced by `modules.safe.load`, which prints a traceback, returns None for files it
-does not like and accepts fewer archive members than current torch writes; and what `weights_only` accepts depends on torch's version.
-Here the pickle can only name the few things a weight file needs; everything else becomes an inert object or refuses the file.
+`torch.load` is not used: inside the WebUI it is replaced by `modules.safe.load`, which prints a traceback, returns None
+for files it does not like and accepts fewer archive members than current torch writes; and what `weights_only` accepts
+depends on torch's version. Here the pickle can only name the few things a weight file needs; everything else becomes an
+inert object or refuses the file.
 """
+
 from __future__ import annotations
 
 import collections
@@ -21,23 +24,38 @@ from lib_pia.errors import CheckpointError
 
 from .storage import Storage, StoredTensor
 
-LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."     # torch/serialization.py: MAGIC_NUMBER, pickled with protocol 2
-LEGACY_PICKLES = 5                                              # magic number, protocol version, system, object, storage keys
-LARGEST_PICKLE = 64 << 20                                       # bytes; a full SD1.5 dump's is under 1 MB
-LOCAL_HEADER = struct.Struct("<4s22xHH")                        # ZIP application note 4.3.7: signature ... name length, extra length
+LEGACY_START = (
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch/serialization.py: MAGIC_NUMBER, pickled with protocol 2
+)
+LEGACY_PICKLES = 5  # magic number, protocol version, system, object, storage keys
+LARGEST_PICKLE = 64 << 20  # bytes; a full SD1.5 dump's is under 1 MB
+LOCAL_HEADER = struct.Struct("<4s22xHH")  # ZIP application note 4.3.7: signature ... name length, extra length
 
-STORAGE_DTYPES = {"FloatStorage": torch.float32, "DoubleStorage": torch.float64, "HalfStorage": torch.float16,
-                  "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16,
-                  "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool, "UntypedStorage": torch.uint8,
-                  "ComplexFloatStorage": torch.complex64, "ComplexDoubleStorage": torch.complex128}
+STORAGE_DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "UntypedStorage": torch.uint8,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+}
 
-# Names that weight files carry beside tensors (training logs, configurations). They are never imported: each becomes an `Inert`.
+# Names that weight files carry beside tensors (training logs, configurations). They are never imported: each becomes an
+# `Inert`.
 HARMLESS = re.compile(
     r"(pytorch_lightning|lightning|lightning_fabric|omegaconf|argparse|pathlib|datetime|numpy)\..*|_codecs\.encode|typing\.\w+"
     r"|collections\.(defaultdict|Counter|deque)|(builtins|__builtin__)\.(set|frozenset|dict|list|tuple|int|float|bool|str|bytes|complex|slice)"
     r"|torch\.(Size|device|Generator|layout|memory_format)|torch\.serialization\._get_layout"
     r"|torch\._utils\._rebuild_(sparse|q|nested|meta|device)\w*|copyreg\._reconstructor|copy_reg\._reconstructor|(builtins|__builtin__)\.object"
-    r"|torch\.nn\.parameter\.Parameter")
+    r"|torch\.nn\.parameter\.Parameter"
+)
 
 
 class Inert:
@@ -65,7 +83,8 @@ class Inert:
 
 
 class _Builtin:
-    """Something a pickle may call. One is made for each use, so that a pickle which sets its attributes changes nothing of ours."""
+    """Something a pickle may call. One is made for each use, so that a pickle which sets its attributes changes nothing
+    of ours."""
 
     __slots__ = ("_function",)
 
@@ -92,7 +111,8 @@ def _rebuild_tensor(storage: Any, first: Any, shape: Any, stride: Any, *rest: An
 
 
 def _rebuild_tensor_v3(storage: Any, first: Any, shape: Any, stride: Any, *rest: Any) -> StoredTensor:
-    """torch._utils._rebuild_tensor_v3: bytes, and the dtype as the third further argument (float8 and other late types)."""
+    """torch._utils._rebuild_tensor_v3: bytes, and the dtype as the third further argument (float8 and other late
+    types)."""
     return _rebuild_tensor((storage[0], rest[2].dtype), first, shape, stride)
 
 
@@ -107,11 +127,16 @@ def _natural(value: Any) -> int:
 
 
 class _Unpickler(pickle._Unpickler):
-    """Finds no code outside this file. (The Python unpickler: the C one allocates whatever memory a hostile file asks for.)"""
+    """Finds no code outside this file. (The Python unpickler: the C one allocates whatever memory a hostile file asks
+    for.)"""
 
-    CALLS = {"torch._utils._rebuild_tensor": _rebuild_tensor, "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-             "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
-             "torch._utils._rebuild_parameter": _rebuild_parameter, "torch._utils._rebuild_parameter_with_state": _rebuild_parameter}
+    CALLS = {
+        "torch._utils._rebuild_tensor": _rebuild_tensor,
+        "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+        "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
+        "torch._utils._rebuild_parameter": _rebuild_parameter,
+        "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+    }
 
     def __init__(self, file: BinaryIO, find_storage: Any) -> None:
         super().__init__(file, encoding="utf-8")
@@ -129,7 +154,9 @@ class _Unpickler(pickle._Unpickler):
             return _Builtin(self.CALLS[full])
         if HARMLESS.fullmatch(full):
             return type("Inert", (Inert,), {})
-        raise CheckpointError(f"it asks for {full[:80]!r}, which no weights need and which could run code; nothing of it was run")
+        raise CheckpointError(
+            f"it asks for {full[:80]!r}, which no weights need and which could run code; nothing of it was run"
+        )
 
     def persistent_load(self, saved_id: Any) -> tuple[Storage, torch.dtype]:
         kind, storage_type, key, _, numel = saved_id[:5]
@@ -153,7 +180,8 @@ def zip_object(path: Path) -> Any:
     """The object of a zip file made by torch >= 1.6, with StoredTensor in place of tensors.
 
     Raises:
-        CheckpointError: not such a file, damaged, or it wants to run code. The message is a clause that begins with "it" or "its".
+        CheckpointError: not such a file, damaged, or it wants to run code. The message is a clause that begins with
+        "it" or "its".
     """
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
@@ -161,7 +189,7 @@ def zip_object(path: Path) -> Any:
             pickles = [name for name in members if re.fullmatch(r"[^/]+/data\.pkl", name)]
             if len(pickles) != 1:
                 raise CheckpointError(f"it is a zip archive without weights of torch (it holds {_examples(members)})")
-            root = pickles[0][:-len("data.pkl")]
+            root = pickles[0][: -len("data.pkl")]
             if members[pickles[0]].file_size > LARGEST_PICKLE:
                 raise CheckpointError("its pickle is larger than any weight file's")
             order = members.get(root + "byteorder")
@@ -175,7 +203,15 @@ def zip_object(path: Path) -> Any:
                 return storage
 
             return _unpickle(io.BytesIO(_content(archive, members[pickles[0]])), find_storage)
-    except (zipfile.BadZipFile, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError) as error:
+    except (
+        zipfile.BadZipFile,
+        struct.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        OverflowError,
+    ) as error:
         raise CheckpointError("it is an incomplete or damaged zip file of torch (an interrupted download?)") from error
 
 
@@ -205,7 +241,8 @@ def _examples(names: Any) -> str:
 
 
 def legacy_object(path: Path) -> Any:
-    """The object of a file made by torch < 1.6 (`_use_new_zipfile_serialization=False`): pickles, then the storages one after the other.
+    """The object of a file made by torch < 1.6 (`_use_new_zipfile_serialization=False`): pickles, then the storages one
+    after the other.
 
     Raises:
         CheckpointError: as `zip_object`.
@@ -225,7 +262,7 @@ def legacy_object(path: Path) -> Any:
             if key not in storages:
                 raise CheckpointError("its list of storages is damaged")
             storage, nbytes = storages[key]
-            storage.offset = file.tell() + 8        # an int64 count of elements comes first
+            storage.offset = file.tell() + 8  # an int64 count of elements comes first
             if storage.offset + nbytes > end:
                 raise CheckpointError("it ends before its last tensor (an incomplete download)")
             file.seek(storage.offset + nbytes)

@@ -1,4 +1,5 @@
 """What the extension needs of the WebUI, in one place, checked once when the script loads."""
+
 from __future__ import annotations
 
 import importlib
@@ -14,17 +15,43 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "modules.errors": ("report", "record_exception"),
     "modules.extra_networks": ("activate",),
     "modules.hashes": ("sha256",),
-    "modules.images": ("FilenameGenerator", "get_next_sequence_number", "resize_image", "flatten", "image_grid", "read_info_from_image"),
+    "modules.images": (
+        "FilenameGenerator",
+        "get_next_sequence_number",
+        "resize_image",
+        "flatten",
+        "image_grid",
+        "read_info_from_image",
+    ),
     "modules.infotext_utils": ("ParamBinding", "register_paste_params_button", "parse_generation_parameters"),
     "modules.paths": ("models_path",),
-    "modules.processing": ("Processed.js", "StableDiffusionProcessing.close", "StableDiffusionProcessingImg2Img.init",
-                           "StableDiffusionProcessingImg2Img.sample", "StableDiffusionProcessingTxt2Img.sample", "create_infotext",
-                           "decode_latent_batch"),
+    "modules.processing": (
+        "Processed.js",
+        "StableDiffusionProcessing.close",
+        "StableDiffusionProcessingImg2Img.init",
+        "StableDiffusionProcessingImg2Img.sample",
+        "StableDiffusionProcessingTxt2Img.sample",
+        "create_infotext",
+        "decode_latent_batch",
+    ),
     "modules.prompt_parser": ("MulticondLearnedConditioning",),
     "modules.rng": ("ImageRNG",),
-    "modules.script_callbacks": ("on_app_started", "on_cfg_denoised", "on_cfg_denoiser", "on_infotext_pasted", "on_ui_settings"),
-    "modules.scripts": ("AlwaysVisible", "Script.before_process", "Script.process_batch", "Script.process_before_every_sampling",
-                        "Script.postprocess", "Script.setup", "Script.elem_id"),
+    "modules.script_callbacks": (
+        "on_app_started",
+        "on_cfg_denoised",
+        "on_cfg_denoiser",
+        "on_infotext_pasted",
+        "on_ui_settings",
+    ),
+    "modules.scripts": (
+        "AlwaysVisible",
+        "Script.before_process",
+        "Script.process_batch",
+        "Script.process_before_every_sampling",
+        "Script.postprocess",
+        "Script.setup",
+        "Script.elem_id",
+    ),
     "modules.sd_models": ("model_data",),
     "modules.sd_samplers": ("create_sampler", "sample_to_image"),
     "modules.sd_samplers_common": ("Sampler.sample", "Sampler.sample_img2img"),
@@ -40,7 +67,7 @@ def installed_version() -> str:
     """The host's version as it names itself (a git tag), or "an unknown version"."""
     try:
         tag = importlib.import_module("launch").git_tag()
-    except Exception:           # whatever a foreign launcher does here, the version is only for a sentence
+    except Exception:  # whatever a foreign launcher does here, the version is only for a sentence
         tag = None
     return tag if tag and tag != "<none>" else "an unknown version"
 
@@ -65,9 +92,13 @@ _MISSING = object()
 
 
 def check() -> None:
-    """Raises HostError, naming the installed version and the wanted one, if the host lacks something that the extension needs."""
+    """Raises HostError, naming the installed version and the wanted one, if the host lacks something that the extension
+    needs."""
     lacks = list(missing())
     if lacks:
         shown = ", ".join(lacks[:3]) + (f" and {len(lacks) - 3} more" if len(lacks) > 3 else "")
-        raise HostError(f"The PIA extension is made for AUTOMATIC1111 WebUI {WANTED}; this is {installed_version()}, which lacks {shown}. "
-                        f"Run \"git fetch --tags && git checkout {WANTED}\" in the WebUI's folder.")
+        raise HostError(
+            f"The PIA extension is made for AUTOMATIC1111 WebUI {WANTED}; this is {installed_version()}, which "
+            f"lacks {shown}. "
+            f'Run "git fetch --tags && git checkout {WANTED}" in the WebUI\'s folder.'
+        )

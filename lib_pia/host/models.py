@@ -1,4 +1,5 @@
 """PIA model files: where they are, which one a request means, and the one that is kept loaded."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -43,18 +44,26 @@ def list_models() -> list[ModelFile]:
 
 
 def find_model(name: str | None) -> ModelFile:
-    """The file called `name` (with or without suffix), or for None the first that is a PIA model. Raises CheckpointError."""
+    """The file called `name` (with or without suffix), or for None the first that is a PIA model. Raises
+    CheckpointError."""
     files = list_models()
     if not files:
-        raise CheckpointError(f"There is no PIA model in {model_folder()}; download pia.ckpt from {DOWNLOAD} and put it there.")
+        raise CheckpointError(
+            f"There is no PIA model in {model_folder()}; download pia.ckpt from {DOWNLOAD} and put it there."
+        )
     if name is None:
         return next((file for file in files if describe(file.path).is_pia), files[0])
-    for match in (lambda file: file.name == name, lambda file: file.name.lower() == name.lower(),
-                  lambda file: Path(file.name).stem.lower() == Path(name).name.lower()):
+    for match in (
+        lambda file: file.name == name,
+        lambda file: file.name.lower() == name.lower(),
+        lambda file: Path(file.name).stem.lower() == Path(name).name.lower(),
+    ):
         for file in files:
             if match(file):
                 return file
-    raise CheckpointError(f"PIA model {name} is not in {model_folder()}; there are: {', '.join(file.name for file in files[:8])}.")
+    raise CheckpointError(
+        f"PIA model {name} is not in {model_folder()}; there are: {', '.join(file.name for file in files[:8])}."
+    )
 
 
 @dataclasses.dataclass
@@ -70,7 +79,9 @@ class ModelCache:
         try:
             stat = os.stat(file.path)
         except OSError as error:
-            raise CheckpointError(f"PIA model {file.path} cannot be read ({error.strerror}); check the file and its folder.") from error
+            raise CheckpointError(
+                f"PIA model {file.path} cannot be read ({error.strerror}); check the file and its folder."
+            ) from error
         key = (file.path, stat.st_mtime_ns, stat.st_size, dtype)
         if key != self.key or self.model is None:
             self.drop()
@@ -83,7 +94,7 @@ class ModelCache:
         self.key, self.model = (), None
 
 
-cache = ModelCache()            # the only state that outlives a generation: a cache, never a run's state
+cache = ModelCache()  # the only state that outlives a generation: a cache, never a run's state
 
 
 def is_cached(file: ModelFile) -> bool:
@@ -96,8 +107,11 @@ def on_device(model: PIAModel) -> Iterator[PIAModel]:
     try:
         yield model.to(devices.device)
     except torch.cuda.OutOfMemoryError as error:
-        raise HostError(f"The device ran out of memory while it animated ({str(error).splitlines()[0]}); ask for fewer frames or a smaller "
-                        "picture, or start the WebUI with --medvram.") from error
+        raise HostError(
+            f"The device ran out of memory while it animated ({str(error).splitlines()[0]}); ask for fewer frames "
+            "or a smaller "
+            "picture, or start the WebUI with --medvram."
+        ) from error
     finally:
         if not getattr(shared.opts, "pia_keep_in_vram", False):
             model.to(devices.cpu)

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from lib_pia.errors import MediaError, TrainingError
 from lib_pia.video import read_clip
-from lib_pia.video_frames import evenly
+from lib_pia.video.frames import evenly
 
 CLIP_SUFFIXES = (".mp4", ".webm", ".gif", ".webp", ".apng")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")

@@ -1,8 +1,11 @@
-"""`python dev.py bench clip`: where the CPU time and the memory of a clip go, on minihost; and the same number of ordinary pictures beside it.
+"""`python dev.py bench clip`: where the CPU time and the memory of a clip go, on minihost; and the same number of
+ordinary pictures beside it.
 
-Per phase: CPU seconds of this process and of ffmpeg, the phase's own (what runs inside it and has a row of its own is not counted twice),
-and the highest memory seen in it. `--full` takes a random UNet and PIA model of SD1.5's width (6 GB of disk, 12 GB of memory).
+Per phase: CPU seconds of this process and of ffmpeg, the phase's own (what runs inside it and has a row of its own is
+not counted twice), and the highest memory seen in it. `--full` takes a random UNet and PIA model of SD1.5's width (6 GB
+of disk, 12 GB of memory).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -22,7 +25,7 @@ from tests import tiny_models
 from tests.host.clips import BASE, TITLE, picture
 
 FORMATS = ["gif", "mp4", "webp", "webm", "apng", "png"]
-GOAL = 2.0                      # per cent of a clip that everything but sampling, decoding and encoding of formats may take
+GOAL = 2.0  # per cent of a clip that everything but sampling, decoding and encoding of formats may take
 
 
 def cpu() -> float:
@@ -39,14 +42,14 @@ def memory(reset: bool) -> float:
             Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return 0.0
-    return int(peak.split()[1]) / 2 ** 20
+    return int(peak.split()[1]) / 2**20
 
 
 @dataclasses.dataclass
 class Row:
     seconds: float = 0.0
     calls: int = 0
-    peak: float = 0.0           # GB
+    peak: float = 0.0  # GB
 
 
 class Meter:
@@ -89,12 +92,16 @@ def measured_host(host: Any, meter: Meter) -> Iterator[None]:
     """The host and the extension with a clock at every phase."""
     from modules import processing, sd_samplers_common
 
-    from lib_pia import video
     from lib_pia.host import models
+    from lib_pia.video import encode as video
 
     model = host.shared.sd_model
-    points = [(models, "load_pia_model", "PIA model: load"), (model, "encode_first_stage", "condition encode"),
-              (sd_samplers_common.Sampler, "launch_sampling", "sampling"), (processing, "decode_latent_batch", "decode")]
+    points = [
+        (models, "load_pia_model", "PIA model: load"),
+        (model, "encode_first_stage", "condition encode"),
+        (sd_samplers_common.Sampler, "launch_sampling", "sampling"),
+        (processing, "decode_latent_batch", "decode"),
+    ]
     with contextlib.ExitStack() as stack:
         for target, name, phase in points:
             before, own = getattr(target, name), name in vars(target)
@@ -133,7 +140,11 @@ def table(title: str, meter: Meter, steps: int) -> float:
         print(f"{name:24}{row.calls:6}{row.seconds:9.3f}{100 * row.seconds / total:7.1f}{row.peak:9.2f}")
     if "sampling" in meter.rows:
         print(f"{'sampling per step':24}{steps:6}{meter.rows['sampling'].seconds / steps:9.3f}")
-    own = sum(meter.rows[name].seconds for name in ("everything else", "condition encode", "PIA model: load") if name in meter.rows)
+    own = sum(
+        meter.rows[name].seconds
+        for name in ("everything else", "condition encode", "PIA model: load")
+        if name in meter.rows
+    )
     return 100 * own / total
 
 
@@ -169,8 +180,11 @@ def main() -> None:
         from demo.minihost import start
 
         host = start(folder, extensions=[Path(__file__).resolve().parents[2]])
-        host.txt2img(**{**BASE, "steps": 1})                   # what the host itself does once
-        print(f"{asked.frames} frames of 64x64, {asked.steps} steps of Euler, CFG 7, {'full width' if asked.full else 'tiny'} random model")
+        host.txt2img(**{**BASE, "steps": 1})  # what the host itself does once
+        print(
+            f"{asked.frames} frames of 64x64, {asked.steps} steps of Euler, CFG 7, "
+            f"{'full width' if asked.full else 'tiny'} random model"
+        )
         first = run(host, asked.frames, asked.steps, ["gif", "mp4"])
         table("first clip (gif, mp4)", first, asked.steps)
         second = run(host, asked.frames, asked.steps, ["gif", "mp4"])
@@ -179,7 +193,10 @@ def main() -> None:
         pictures = run(host, asked.frames, asked.steps, None)
         table(f"{asked.frames} ordinary pictures in one batch", pictures, asked.steps)
     ratio = second.rows["sampling"].seconds / pictures.rows["sampling"].seconds
-    print(f"\nVAE encodes per clip: {second.rows['condition encode'].calls} (ordinary pictures: {pictures.rows['condition encode'].calls})")
+    print(
+        f"\nVAE encodes per clip: {second.rows['condition encode'].calls} (ordinary pictures: "
+        f"{pictures.rows['condition encode'].calls})"
+    )
     print(f"model loads in the second clip: {second.rows.get('PIA model: load', Row()).calls}")
     print(f"not sampling, decoding or a format: {other:.2f} % of the second clip (goal: under {GOAL:g} %)")
     print(f"sampling, clip / ordinary pictures: {ratio:.2f}")

@@ -1,9 +1,12 @@
-"""`python dev.py bench engine`: what PIA costs in the UNet, as ratios measured in one run on one thread of the CPU (or on a GPU).
+"""`python dev.py bench engine`: what PIA costs in the UNet, as ratios measured in one run on one thread of the CPU (or
+on a GPU).
 
-The UNet and the PIA model have SD1.5's full width and random weights (times do not depend on the values); 16 frames with guidance, so 32 rows.
-(a) PIA forward / the same UNet without PIA on the same rows, beside the ratio of their multiply-adds; (b) PIA forward / diffusers'
-UNetMotionModel of the same shape; (c) peak memory, each in a process of its own. Rounds alternate; the table shows medians of each round's ratio.
+The UNet and the PIA model have SD1.5's full width and random weights (times do not depend on the values); 16 frames
+with guidance, so 32 rows. (a) PIA forward / the same UNet without PIA on the same rows, beside the ratio of their
+multiply-adds; (b) PIA forward / diffusers' UNetMotionModel of the same shape; (c) peak memory, each in a process of its
+own. Rounds alternate; the table shows medians of each round's ratio.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -52,6 +55,7 @@ class Engine:
         def pia():
             with inject(self.unet, self.model, condition):
                 return self.unet(x, t, context=context)
+
         return {"plain": plain, "pia": pia}
 
 
@@ -59,8 +63,20 @@ def diffusers_call(device: str, dtype: torch.dtype):
     """pixels -> a call of diffusers' UNetMotionModel (PIAPipeline's network: 9 input channels) on the same rows."""
     from diffusers import UNetMotionModel
 
-    net = UNetMotionModel(sample_size=64, in_channels=9, block_out_channels=SD15_CHANNELS, cross_attention_dim=CONTEXT, num_attention_heads=8,
-                          motion_num_attention_heads=8, use_motion_mid_block=False).eval().requires_grad_(False).to(device, dtype)
+    net = (
+        UNetMotionModel(
+            sample_size=64,
+            in_channels=9,
+            block_out_channels=SD15_CHANNELS,
+            cross_attention_dim=CONTEXT,
+            num_attention_heads=8,
+            motion_num_attention_heads=8,
+            use_motion_mid_block=False,
+        )
+        .eval()
+        .requires_grad_(False)
+        .to(device, dtype)
+    )
     randomise(net)
 
     def call(pixels: int):
@@ -68,6 +84,7 @@ def diffusers_call(device: str, dtype: torch.dtype):
         x = torch.randn(ROWS // FRAMES, 9, FRAMES, side, side, device=device, dtype=dtype)
         context = torch.randn(ROWS, TOKENS, CONTEXT, device=device, dtype=dtype)
         return lambda: net(x, 501, encoder_hidden_states=context).sample
+
     return call
 
 
@@ -85,7 +102,10 @@ def seconds(call, device: str) -> float:
 
 
 def multiply_adds(call) -> float:
-    with torch.enable_grad(), FlopCounterMode(display=False) as counter:      # the counter does not know the in-place product of no_grad
+    with (
+        torch.enable_grad(),
+        FlopCounterMode(display=False) as counter,
+    ):  # the counter does not know the in-place product of no_grad
         call()
     return counter.get_total_flops() / 2
 
@@ -101,17 +121,27 @@ def measure_peak(kind: str, pixels: int) -> None:
     cpu = ("cpu", torch.float32)
     call = diffusers_call(*cpu)(pixels) if kind == "diffusers" else Engine(*cpu).calls(pixels, *cpu)[kind]
     weights = psutil.Process().memory_info().rss
-    Path("/proc/self/clear_refs").write_text("5")              # Linux: VmHWM starts again from here
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: VmHWM starts again from here
     call()
-    peak = int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
-    print(json.dumps([peak / 2 ** 30, (peak - weights) / 2 ** 30]))
+    peak = (
+        int(
+            next(
+                line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+            ).split()[1]
+        )
+        * 1024
+    )
+    print(json.dumps([peak / 2**30, (peak - weights) / 2**30]))
 
 
 def bench(pixels: list[int], rounds: int, device: str) -> None:
     dtype = torch.float32 if device == "cpu" else torch.float16
     engine, diffusers = Engine(device, dtype), diffusers_call(device, dtype)
     name = str(dtype).removeprefix("torch.")
-    print(f"{FRAMES} frames with guidance ({ROWS} rows), full SD1.5 width, {name} on {device}, {rounds} rounds, medians (min..max)")
+    print(
+        f"{FRAMES} frames with guidance ({ROWS} rows), full SD1.5 width, {name} on {device}, {rounds} rounds, "
+        "medians (min..max)"
+    )
     for side in pixels:
         calls = {**engine.calls(side, device, dtype), "diffusers": diffusers(side)}
         counted = multiply_adds(calls["pia"]) / multiply_adds(calls["plain"])
@@ -121,13 +151,18 @@ def bench(pixels: list[int], rounds: int, device: str) -> None:
         to_plain = [t["pia"] / t["plain"] for t in times]
         print(f"\n{side} px, seconds a forward: " + ", ".join(f"{kind} {value:.2f}" for kind, value in took.items()))
         of_count = statistics.median(to_plain) / counted
-        print(f"  PIA / plain      {spread(to_plain)}; counted multiply-adds {counted:.3f}, so {of_count:.3f} x the count")
+        print(
+            f"  PIA / plain      {spread(to_plain)}; counted multiply-adds {counted:.3f}, so {of_count:.3f} x the count"
+        )
         print(f"  PIA / diffusers  {spread([t['pia'] / t['diffusers'] for t in times])}", flush=True)
     if device == "cpu":
         del engine, diffusers, calls
         for kind in ("plain", "pia", "diffusers"):
             peak, above = peak_of(kind, pixels[-1])
-            print(f"  peak memory at {pixels[-1]} px, {kind:9}  {peak:.2f} GiB, {above:.2f} GiB above the weights", flush=True)
+            print(
+                f"  peak memory at {pixels[-1]} px, {kind:9}  {peak:.2f} GiB, {above:.2f} GiB above the weights",
+                flush=True,
+            )
     else:
         print(f"25 steps: {25 * took['pia']:.1f} s")
 

@@ -13,7 +13,16 @@ from demo.miniature import lora
 from demo.miniature.net import MODELS, Miniature
 from demo.miniature.personalise import PERSONALISED
 from demo.miniature.sample import Sampling, clips_of, encode_picture
-from demo.miniature.scenes import DIRECTIONS, FRAMES, STILL, describe, motion_words, random_clip_plan, random_figure, to_bytes
+from demo.miniature.scenes import (
+    DIRECTIONS,
+    FRAMES,
+    STILL,
+    describe,
+    motion_words,
+    random_clip_plan,
+    random_figure,
+    to_bytes,
+)
 from demo.miniature.shapes import BACKGROUNDS, SIZE, Scene, render
 from lib_pia.affinity import affinity_scores
 from lib_pia.model import PIAModel

@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_made_gives_the_frames_and_a_sentence(host, tmp_
 
 
 def test_a_full_disk_gives_the_frames_and_a_sentence(host, monkeypatch):
-    from lib_pia import video_encode
+    from lib_pia.video import encode as video_encode
 
     def full(source, target):
         raise OSError(28, "No space left on device")
@@ -70,7 +70,7 @@ def test_a_full_disk_gives_the_frames_and_a_sentence(host, monkeypatch):
 
 
 def test_a_read_only_folder_gives_the_frames_and_a_sentence(host, monkeypatch):
-    from lib_pia.host import naming
+    from lib_pia.host.delivery import naming
 
     def read_only(self, *args, **kwargs):
         raise PermissionError(13, "Permission denied")

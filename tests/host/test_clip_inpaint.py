@@ -45,7 +45,7 @@ def test_inpainting_checkpoint(host, models):
 
 def test_the_masks_latent_noise_does_not_enter_the_condition(host):
     """The condition latent is the encoded picture, whatever the host puts under the mask afterwards."""
-    from lib_pia.host import session
+    from lib_pia.host.generation import session
 
     seen, original = [], session.build_condition
 

@@ -101,7 +101,7 @@ def test_failure_in_decode(host, unharmed, monkeypatch):
 
 
 def failing_format(monkeypatch, name, error):
-    from lib_pia import video
+    from lib_pia.video import encode as video
 
     def broken(*args):
         raise error
@@ -129,7 +129,7 @@ def test_all_formats_failing_delivers_the_frames(host, before, unharmed, monkeyp
 
 
 def test_an_error_after_the_sampling_is_told_and_the_frames_delivered(host, unharmed, monkeypatch):
-    from lib_pia.host import output
+    from lib_pia.host.delivery import output
 
     with monkeypatch.context() as patch:
         fail_in(patch, output, "match_colors", ValueError("colours broke"))
@@ -174,7 +174,7 @@ def test_another_script_that_takes_the_sampling_away_is_told_of(host, unharmed):
 
 
 def test_a_hook_of_ours_that_fails_is_raised_where_the_user_sees_it(host, unharmed, monkeypatch):
-    from lib_pia.host.session import Session
+    from lib_pia.host.generation.session import Session
 
     with monkeypatch.context() as patch:
         fail_in(patch, Session, "_show_picture", ZeroDivisionError("a defect"), call=2)

@@ -59,7 +59,7 @@ def test_steps_without_negative_prompt_differ(latents):
 
 def test_rows_that_cannot_be_sorted_are_an_error(host, monkeypatch):
     from demo.minihost import HostResponseError
-    from lib_pia.host import session
+    from lib_pia.host.generation import session
 
     def broken(params, num_frames):
         raise KeyError("no such row")

@@ -153,7 +153,7 @@ def test_only_a_chosen_script_gets_pictures(host, processing, script, kind):
 def test_an_object_that_failed_can_be_used_again(host, processing, monkeypatch):
     from modules.processing import process_images
 
-    from lib_pia.host import session
+    from lib_pia.host.generation import session
 
     p = processing()
 
@@ -187,7 +187,7 @@ def test_on_the_page_the_first_picture_of_a_clip_moves(host, processing):
 def test_the_page_remembers_its_clips(host, processing, monkeypatch):
     from modules.processing import process_images
 
-    from lib_pia.host.clips import recent
+    from lib_pia.host.delivery.recent_clips import recent
 
     recent.clear()
     process_images(processing())

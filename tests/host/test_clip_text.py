@@ -11,7 +11,7 @@ HIRES = {"enable_hr": True, "hr_scale": 2.0, "denoising_strength": 0.6}
 @pytest.fixture
 def stills(host, monkeypatch):
     """Stills that the session made: (pixels, latent)."""
-    from lib_pia.host import session
+    from lib_pia.host.generation import session
 
     made, original = [], session.make_still
 
@@ -46,7 +46,7 @@ def test_the_clip_has_the_size_of_the_hires_picture(host):
 
 
 def test_the_stills_latent_is_the_condition(host, stills, monkeypatch):
-    from lib_pia.host import session
+    from lib_pia.host.generation import session
 
     seen, original = [], session.build_condition
     monkeypatch.setattr(session, "build_condition", lambda latent, affinity: seen.append(latent) or original(latent, affinity))
@@ -65,7 +65,7 @@ def test_start_from_image_uses_the_denoising_strength(host):
 
 
 def test_interrupted_before_the_animation_every_frame_is_the_still(host, monkeypatch):
-    from lib_pia.host import session
+    from lib_pia.host.generation import session
 
     original = session.make_still
 

@@ -10,7 +10,7 @@ from tests.host.clips import TITLE, animate
 
 @pytest.fixture
 def built(host):
-    from lib_pia.host import ui
+    from lib_pia.host.panel import ui
 
     with gr.Blocks():
         return ui.build("img2img")
@@ -30,7 +30,7 @@ def test_components_follow_the_table(built):
 
 
 def test_defaults_of_the_panel_are_the_defaults_of_the_settings(built):
-    from lib_pia.host.request import settings_from_args
+    from lib_pia.host.generation.request import settings_from_args
 
     values = [component.value for component in built.components]
     assert settings_from_args(values) is None
@@ -38,7 +38,7 @@ def test_defaults_of_the_panel_are_the_defaults_of_the_settings(built):
 
 
 def test_building_it_again_changes_nothing(host, built):
-    from lib_pia.host import ui
+    from lib_pia.host.panel import ui
 
     with gr.Blocks():
         again = ui.build("img2img")
@@ -61,7 +61,7 @@ def test_infotext_of_a_clip_restores_every_field(host, built, settings):
     from modules import script_callbacks
     from modules.infotext_utils import parse_generation_parameters
 
-    from lib_pia.host.request import settings_from_args
+    from lib_pia.host.generation.request import settings_from_args
 
     wanted = PIASettings.from_dict({**settings, "model": "tiny_pia.safetensors"})
     infotext = animate(host, {**settings, **({"num_frames": 4} if settings["num_frames"] == 16 else {})}, steps=1)["info"]["infotexts"][0] \
@@ -84,7 +84,7 @@ def test_keys_are_strings_for_the_send_to_buttons(built):
 
 
 def test_a_value_that_another_version_wrote_does_not_stop_the_paste(built):
-    from lib_pia.host import ui
+    from lib_pia.host.panel import ui
 
     params = {"PIA enabled": "True", "PIA frames": "99", "PIA fps": "12"}
     ui.fill_pasted("", params)
@@ -95,7 +95,7 @@ def test_a_value_that_another_version_wrote_does_not_stop_the_paste(built):
 def test_the_chart_shows_what_would_be_used(host):
     from lib_pia.affinity import affinity_scores
     from lib_pia.errors import SettingsError
-    from lib_pia.host import ui
+    from lib_pia.host.panel import ui
 
     shown = ui.preview_affinity({"num_frames": 8, "motion": "loop", "magnitude": "small", "condition_frame": -1})
     assert shown == pytest.approx(affinity_scores(8, 7, "loop", "small").tolist(), abs=1e-6)
@@ -111,7 +111,7 @@ def test_the_settings_page_has_its_section(host):
 
 
 def test_the_panel_starts_with_the_formats_of_the_settings(host):
-    from lib_pia.host import ui
+    from lib_pia.host.panel import ui
 
     with host.options(pia_formats=["webp", "gif"]), gr.Blocks():
         built = ui.build("txt2img")

@@ -22,7 +22,7 @@ def model(host, models):
 @pytest.fixture
 def place(host, hub, tmp_path):
     """A fresh download into an empty folder from the local server."""
-    from lib_pia.host import download
+    from lib_pia.host.panel import download
 
     with host.options(pia_model_dir=str(tmp_path / "PIA"), pia_download_url=hub.url + "pia.ckpt"):
         yield SimpleNamespace(folder=tmp_path / "PIA", download=download.Download(), module=download)

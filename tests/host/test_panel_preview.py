@@ -21,7 +21,7 @@ def stage(host, monkeypatch):
     """(preview of 16 frames, clock, state, list of decoded frames)."""
     from modules.shared import state
 
-    from lib_pia.host import preview
+    from lib_pia.host.generation import preview
 
     clock, decoded = Clock(), []
 
@@ -53,7 +53,7 @@ def test_with_time_the_sheet_holds_every_frame(stage):
 
 
 def test_slow_decoding_keeps_to_its_share(stage):
-    from lib_pia.host.preview import SHARE
+    from lib_pia.host.generation.preview import SHARE
 
     preview, clock, state, decoded = stage
     clock.cost = 0.2
@@ -98,7 +98,7 @@ def test_another_number_of_latents_is_left_to_the_host(stage, host):
 def test_the_hosts_own_preview_is_back_afterwards(host):
     from modules.shared import state
 
-    from lib_pia.host.preview import clip_preview
+    from lib_pia.host.generation.preview import clip_preview
 
     with pytest.raises(KeyError), clip_preview(16, 8):
         assert "do_set_current_image" in vars(state)
@@ -109,7 +109,7 @@ def test_the_hosts_own_preview_is_back_afterwards(host):
 def test_in_low_memory_modes_the_clip_takes_the_place_of_the_hosts_first_frame(stage, host, monkeypatch):
     from modules import shared
 
-    from lib_pia.host.preview import clip_preview
+    from lib_pia.host.generation.preview import clip_preview
 
     _, _, state, decoded = stage
     monkeypatch.setattr(shared, "parallel_processing_allowed", False)
@@ -120,7 +120,7 @@ def test_in_low_memory_modes_the_clip_takes_the_place_of_the_hosts_first_frame(s
 
 
 def test_a_decoder_that_fails_stops_nothing(stage, monkeypatch):
-    from lib_pia.host import preview as module
+    from lib_pia.host.generation import preview as module
 
     preview, _, state, _ = stage
     monkeypatch.setattr(module.sd_samplers, "sample_to_image", lambda *_: 1 / 0)

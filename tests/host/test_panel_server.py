@@ -16,7 +16,7 @@ INFOTEXT = ("a sun, (masterpiece:1.2), sks toy <lora:sunny:0.8>\nNegative prompt
 # ---- access
 
 def client(api_auth, page):
-    from lib_pia.host.access import guard
+    from lib_pia.host.panel.access import guard
 
     app = FastAPI()
     app.add_api_route("/", lambda: "in", dependencies=[Depends(guard(api_auth, page=page))])
@@ -24,7 +24,7 @@ def client(api_auth, page):
 
 
 def page_key():
-    from lib_pia.host.access import PAGE_HEADER, PAGE_KEY
+    from lib_pia.host.panel.access import PAGE_HEADER, PAGE_KEY
 
     return {PAGE_HEADER: PAGE_KEY}
 
@@ -47,8 +47,8 @@ def test_without_api_auth_only_the_page_gets_to_its_own_routes(host):
 
 
 def test_the_page_is_given_its_key(host):
-    from lib_pia.host.access import PAGE_KEY
-    from lib_pia.host.first_use import notice_html
+    from lib_pia.host.panel.access import PAGE_KEY
+    from lib_pia.host.panel.notices import notice_html
 
     assert PAGE_KEY in notice_html()
 
@@ -65,7 +65,7 @@ def test_nothing_is_said_where_all_is_well(host):
 
 
 def test_a_missing_model_is_said(host, tmp_path):
-    from lib_pia.host.first_use import notice_html
+    from lib_pia.host.panel.notices import notice_html
 
     with host.options(pia_model_dir=str(tmp_path / "<none>")):
         answer = status(host)
@@ -142,7 +142,7 @@ def test_what_is_no_picture_gets_a_sentence(host, body):
     ("", "x", []),
 ])
 def test_missing_words(host, of_picture, prompt, missing):
-    from lib_pia.host.origin import missing_words
+    from lib_pia.host.panel.prompt_hints import missing_words
 
     assert missing_words(of_picture, prompt) == missing
 
@@ -152,7 +152,7 @@ def test_missing_words(host, of_picture, prompt, missing):
 @pytest.fixture
 def clip(host, tmp_path):
     """A clip of three colours in the list of last clips, as GIF only."""
-    from lib_pia.host.clips import recent
+    from lib_pia.host.delivery.recent_clips import recent
     from lib_pia.video import ClipOptions, encode_clip
 
     colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
@@ -163,7 +163,7 @@ def clip(host, tmp_path):
 
 
 def test_a_frame_comes_as_png_with_the_clips_infotext(host, clip):
-    from lib_pia.host.player import frame_of
+    from lib_pia.host.panel.player import frame_of
 
     for number, colour in enumerate(clip.colours):
         answer = host.client.get(f"/pia/v1/frame/{clip.id}/{number}", headers=page_key())
@@ -179,7 +179,7 @@ def test_frames_and_clips_that_are_not_there_get_a_sentence(host, clip, number, 
 
 
 def test_sending_fetches_the_frame_or_says_why_not(host, clip):
-    from lib_pia.host.player import _fetched
+    from lib_pia.host.panel.player import _fetched
 
     image, infotext, done = _fetched(f"{clip.id}:1")
     assert (image.size, infotext, done) == ((16, 16), INFOTEXT, f"{clip.id}:1")

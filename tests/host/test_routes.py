@@ -64,14 +64,14 @@ def test_affinity_of_a_reference_clip(host):
 
 
 def test_a_reference_clip_that_cannot_be_used(host, monkeypatch):
-    from lib_pia.host import api
+    from lib_pia.host.panel import routes
 
     path = "/pia/v1/affinity_of_clip"
     refused(host, path, "The request has no clip")
     refused(host, path, "The clip is not valid base64 text", clip="%%%")
     refused(host, path, "clip has 1 frame; a clip needs at least 2.", clip=base64.b64encode(clip_bytes(1)).decode())
     refused(host, path, "", clip=base64.b64encode(b"no clip at all").decode())
-    monkeypatch.setattr(api, "MAX_UPLOAD", 1 << 20)
+    monkeypatch.setattr(routes, "MAX_UPLOAD", 1 << 20)
     refused(host, path, "The clip has more than 1 MB", clip="A" * (2 << 20))
 
 
@@ -79,12 +79,12 @@ def test_api_auth_guards_the_routes(host):
     from fastapi import FastAPI
     from fastapi.testclient import TestClient
 
-    from lib_pia.host import api
+    from lib_pia.host.panel import routes
 
     host.shared.cmd_opts.api_auth, before = "ada:secret,bob:word", host.shared.cmd_opts.api_auth
     try:
         app = FastAPI()
-        api.add(None, app)
+        routes.add(None, app)
     finally:
         host.shared.cmd_opts.api_auth = before
     client = TestClient(app)

@@ -1,4 +1,6 @@
-"""Plain samplers for parity: the paper's DDIM (25 calls), and DDIM (24 calls) and Euler (25 calls) as the WebUI runs them."""
+"""Plain samplers for parity: the paper's DDIM (25 calls), and DDIM (24 calls) and Euler (25 calls) as the WebUI runs
+them."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,6 +23,7 @@ def guided(unet, text: Tensor, num_frames: int, scale: float) -> Eps:
         out = unet(torch.cat([x, x]), t.expand(2 * num_frames), context=context)
         negative, positive = out.chunk(2)
         return negative + scale * (positive - negative)
+
     return eps
 
 
@@ -54,7 +57,7 @@ def webui_euler(eps: Eps, x: Tensor, alphas: Tensor, steps: int = 25) -> Tensor:
     sigmas = torch.cat([sigmas, sigmas.new_zeros(1)])
     x = x * sigmas[0]
     for t, sigma, sigma_next in zip(times, sigmas, sigmas[1:]):
-        x = x + (sigma_next - sigma) * eps(x / (sigma ** 2 + 1).sqrt(), t[None])
+        x = x + (sigma_next - sigma) * eps(x / (sigma**2 + 1).sqrt(), t[None])
     return x
 
 
@@ -62,7 +65,8 @@ SAMPLERS = {"ddim25": paper_ddim, "a1111_ddim25": webui_ddim, "a1111_euler25": w
 
 
 def animate(unet, model, golden: dict[str, Tensor], case: dict) -> Tensor:
-    """Final latents [F, 4, h, w] of one golden case: sampler, size, frames, condition frame, motion index, guidance scale, alphas."""
+    """Final latents [F, 4, h, w] of one golden case: sampler, size, frames, condition frame, motion index, guidance
+    scale, alphas."""
     frames, size = case.get("frames", 16), case.get("size", "64x64")
     noise = golden[f"noise_{size}" + ("" if frames == 16 else f"_F{frames}")][0].transpose(0, 1)
     affinity = golden[f"mask_coef/F{frames}_c{case.get('condition_frame', 0)}_m{case['motion']}"].flatten()

@@ -1,7 +1,10 @@
-"""Our network and samplings against the outputs of the paper's own code (open-mmlab/PIA 73f06d7) on the same small weights.
+"""Our network and samplings against the outputs of the paper's own code (open-mmlab/PIA 73f06d7) on the same small
+weights.
 
-Tolerances, relative L2 in fp32: one forward 1e-5, final latents 5e-5 (fp32 against fp64 of the same code: 4e-6 and about 2e-5).
+Tolerances, relative L2 in fp32: one forward 1e-5, final latents 5e-5 (fp32 against fp64 of the same code: 4e-6 and
+about 2e-5).
 """
+
 import pytest
 import torch
 
@@ -17,13 +20,24 @@ def forward(unet, model, golden, size, t, motion):
     frames = len(noise)
     condition = build_condition(golden[f"cond_latent_{size}"], golden[f"mask_coef/F16_c0_m{motion}"].flatten())
     with torch.no_grad(), inject(unet, model, condition):
-        out = unet(noise.repeat(2, 1, 1, 1), torch.full((2 * frames,), t), context=golden["text"].repeat_interleave(frames, 0))
+        out = unet(
+            noise.repeat(2, 1, 1, 1), torch.full((2 * frames,), t), context=golden["text"].repeat_interleave(frames, 0)
+        )
     return out.unflatten(0, (2, frames)).transpose(1, 2)
 
 
-@pytest.mark.parametrize("size, t, name, motion", [
-    ("64x64", 1, "t1", 1), ("64x64", 501, "t501", 1), ("64x64", 501, "t501", 6), ("64x64", 961, "t961", 1),
-    ("64x64", 499.5, "tfloat499.5", 1), ("128x64", 501, "t501", 1), ("128x64", 501, "t501", 6)])
+@pytest.mark.parametrize(
+    "size, t, name, motion",
+    [
+        ("64x64", 1, "t1", 1),
+        ("64x64", 501, "t501", 1),
+        ("64x64", 501, "t501", 6),
+        ("64x64", 961, "t961", 1),
+        ("64x64", 499.5, "tfloat499.5", 1),
+        ("128x64", 501, "t501", 1),
+        ("128x64", 501, "t501", 6),
+    ],
+)
 def test_one_forward(unet, model, golden, size, t, name, motion):
     theirs = golden[f"fwd/{size}_{name}_m{motion}_official"]
     ours = forward(unet, model, golden, size, t, motion)
@@ -77,6 +91,6 @@ def test_wrong_variants_are_not_matched(unet, model, golden):
 
 def test_forgetting_the_linear_schedule_is_the_scaled_linear_variant(unet, model, golden):
     """With SD1.5's own schedule our sampling becomes the golden of that mistake: the goldens do tell mistakes apart."""
-    betas = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000) ** 2
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     case = {"sampler": "a1111_euler25", "motion": 1, "alphas": torch.cumprod(1 - betas, 0)}
     assert relative_error(animate(unet, model, golden, case), golden["a1111_euler25/64x64_m1_scaledlinear"]) < FINAL

@@ -20,7 +20,9 @@ def random_model(seed=1, channels=(32, 32, 32, 32)):
     torch.manual_seed(seed)
     model = PIAModel(channels).eval().requires_grad_(False)
     for name, p in model.named_parameters():
-        p.data.normal_(1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.2 if p.dim() == 1 else p[0].numel() ** -0.5)
+        p.data.normal_(
+            1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.2 if p.dim() == 1 else p[0].numel() ** -0.5
+        )
     return model
 
 
@@ -43,10 +45,12 @@ def condition():
 @pytest.fixture
 def call():
     """call(unet, groups=2, seed=3): eps of a seeded input of groups*F rows; the same rows for the same seed."""
+
     def run(unet, groups=2, seed=3, frames=FRAMES):
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(groups * frames, 4, SIZE, SIZE, generator=generator)
         context = torch.randn(groups * frames, 7, 16, generator=generator)
         with torch.no_grad():
             return unet(x, torch.full((len(x),), 501), context=context)
+
     return run

@@ -1,4 +1,5 @@
 """Affinity tables, loops and curves."""
+
 import math
 
 import pytest
@@ -12,26 +13,43 @@ from lib_pia.errors import SettingsError
 FRAMES = st.integers(2, 32)
 PRESETS = [(motion, magnitude) for motion in TABLES for magnitude in TABLES[motion]]
 
-# Computed by open-mmlab/PIA's own `prepare_mask_coef_by_statistics`: (frames, condition frame) -> the first values; the last one repeats
+# Computed by open-mmlab/PIA's own `prepare_mask_coef_by_statistics`: (frames, condition frame) -> the first values; the
+# last one repeats
 UPSTREAM = {
-    ("animate", "small"): {(8, 0): (1.0, 0.9, 0.85, 0.85, 0.85, 0.8),
-                           (16, 5): (0.8, 0.85, 0.85, 0.85, 0.9, 1.0, 0.9, 0.85, 0.85, 0.85, 0.8)},
-    ("animate", "moderate"): {(32, 0): (1.0, 0.8, 0.8, 0.8, 0.79, 0.78, 0.75),
-                              (24, 5): (0.78, 0.79, 0.8, 0.8, 0.8, 1.0, 0.8, 0.8, 0.8, 0.79, 0.78, 0.75)},
-    ("animate", "large"): {(8, 0): (1.0, 0.8, 0.7), (24, 0): (1.0, 0.8, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.6, 0.5),
-                           (16, 5): (0.7, 0.7, 0.7, 0.7, 0.8, 1.0, 0.8, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.6)},
-    ("style_transfer", "small"): {(16, 0): (0.5, 0.4, 0.4, 0.4, 0.35, 0.3), (8, 5): (0.3, 0.35, 0.4, 0.4, 0.4, 0.5, 0.4, 0.4)},
-    ("style_transfer", "moderate"): {(8, 0): (0.5, 0.4, 0.4, 0.4, 0.35, 0.35, 0.3, 0.25),
-                                     (16, 5): (0.35, 0.35, 0.4, 0.4, 0.4, 0.5, 0.4, 0.4, 0.4, 0.35, 0.35, 0.3, 0.25, 0.2)},
+    ("animate", "small"): {
+        (8, 0): (1.0, 0.9, 0.85, 0.85, 0.85, 0.8),
+        (16, 5): (0.8, 0.85, 0.85, 0.85, 0.9, 1.0, 0.9, 0.85, 0.85, 0.85, 0.8),
+    },
+    ("animate", "moderate"): {
+        (32, 0): (1.0, 0.8, 0.8, 0.8, 0.79, 0.78, 0.75),
+        (24, 5): (0.78, 0.79, 0.8, 0.8, 0.8, 1.0, 0.8, 0.8, 0.8, 0.79, 0.78, 0.75),
+    },
+    ("animate", "large"): {
+        (8, 0): (1.0, 0.8, 0.7),
+        (24, 0): (1.0, 0.8, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.6, 0.5),
+        (16, 5): (0.7, 0.7, 0.7, 0.7, 0.8, 1.0, 0.8, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.6),
+    },
+    ("style_transfer", "small"): {
+        (16, 0): (0.5, 0.4, 0.4, 0.4, 0.35, 0.3),
+        (8, 5): (0.3, 0.35, 0.4, 0.4, 0.4, 0.5, 0.4, 0.4),
+    },
+    ("style_transfer", "moderate"): {
+        (8, 0): (0.5, 0.4, 0.4, 0.4, 0.35, 0.35, 0.3, 0.25),
+        (16, 5): (0.35, 0.35, 0.4, 0.4, 0.4, 0.5, 0.4, 0.4, 0.4, 0.35, 0.35, 0.3, 0.25, 0.2),
+    },
     ("style_transfer", "large"): {(32, 0): (0.5, 0.2), (8, 5): (0.2, 0.2, 0.2, 0.2, 0.2, 0.5, 0.2, 0.2)},
     ("loop", "small"): {(16, 0): (1.0, 0.9, 0.85, 0.85, 0.85, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.85, 0.85, 0.9, 1.0)},
-    ("loop", "moderate"): {(16, 0): (1.0, 0.8, 0.8, 0.8, 0.79, 0.78, 0.75, 0.75, 0.75, 0.75, 0.75, 0.78, 0.79, 0.8, 0.8, 1.0)},
+    ("loop", "moderate"): {
+        (16, 0): (1.0, 0.8, 0.8, 0.8, 0.79, 0.78, 0.75, 0.75, 0.75, 0.75, 0.75, 0.78, 0.79, 0.8, 0.8, 1.0)
+    },
     ("loop", "large"): {(16, 0): (1.0, 0.8, 0.7, 0.7, 0.7, 0.7, 0.6, 0.5, 0.5, 0.6, 0.7, 0.7, 0.7, 0.7, 0.8, 1.0)},
 }
 
 
-@pytest.mark.parametrize(("motion", "magnitude", "frames", "condition", "values"),
-                         [(*preset, *clip, values) for preset, clips in UPSTREAM.items() for clip, values in clips.items()])
+@pytest.mark.parametrize(
+    ("motion", "magnitude", "frames", "condition", "values"),
+    [(*preset, *clip, values) for preset, clips in UPSTREAM.items() for clip, values in clips.items()],
+)
 def test_presets_are_upstreams_numbers(motion, magnitude, frames, condition, values):
     wanted = (values + values[-1:] * frames)[:frames]
     assert torch.equal(affinity_scores(frames, condition, motion, magnitude), torch.tensor(wanted))
@@ -51,18 +69,22 @@ def test_scores_lie_in_range_and_peak_at_the_condition_frame(frames, preset, dat
     assert scores[condition] == scores.max() == (0.5 if preset[0] == "style_transfer" else 1.0)
 
 
-@given(FRAMES, st.sampled_from(["animate", "style_transfer"]), st.sampled_from(["small", "moderate", "large"]), st.data())
+@given(
+    FRAMES, st.sampled_from(["animate", "style_transfer"]), st.sampled_from(["small", "moderate", "large"]), st.data()
+)
 @settings(deadline=None, max_examples=50)
 def test_affinity_never_rises_with_the_distance(frames, motion, magnitude, data):
     condition = data.draw(st.integers(0, frames - 1))
     scores = affinity_scores(frames, condition, motion, magnitude)
-    assert (scores[condition:].diff() <= 0).all() and (scores[:condition + 1].diff() >= 0).all()
+    assert (scores[condition:].diff() <= 0).all() and (scores[: condition + 1].diff() >= 0).all()
 
 
 @given(st.integers(16, 32), st.sampled_from(list(TABLES)), st.data())
 @settings(deadline=None, max_examples=50)
 def test_larger_magnitudes_move_more(frames, motion, data):
-    condition = data.draw(st.integers(0, frames - 1))       # over a whole clip: style transfer's tables cross in the first frames
+    condition = data.draw(
+        st.integers(0, frames - 1)
+    )  # over a whole clip: style transfer's tables cross in the first frames
     small, moderate, large = (affinity_scores(frames, condition, motion, m) for m in ("small", "moderate", "large"))
     assert small.mean() >= moderate.mean() >= large.mean()
     if motion == "animate":
@@ -77,9 +99,9 @@ def test_loops_close_at_every_length_and_condition_frame(frames, magnitude):
     for condition in range(frames):
         scores = affinity_scores(frames, condition, "loop", magnitude)
         assert scores[condition] == 1.0 and scores[condition - 1] == 1.0
-        assert torch.equal(scores.roll(-condition), ends)       # played round and round, it is the same loop
+        assert torch.equal(scores.roll(-condition), ends)  # played round and round, it is the same loop
         if frames > 4:
-            assert (scores == 1).sum() == 2 and scores.min() < 0.95     # and it does not stand still
+            assert (scores == 1).sum() == 2 and scores.min() < 0.95  # and it does not stand still
 
 
 def test_loops_keep_their_depth_when_they_are_longer_than_the_table():
@@ -93,7 +115,9 @@ def test_loops_keep_their_depth_when_they_are_longer_than_the_table():
 @settings(deadline=None, max_examples=50)
 def test_negative_condition_frames_count_from_the_end(frames, preset, data):
     condition = data.draw(st.integers(1, frames))
-    assert torch.equal(affinity_scores(frames, -condition, *preset), affinity_scores(frames, frames - condition, *preset))
+    assert torch.equal(
+        affinity_scores(frames, -condition, *preset), affinity_scores(frames, frames - condition, *preset)
+    )
 
 
 POINTS = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=40)
@@ -137,18 +161,21 @@ def test_a_curve_is_used_as_written_whatever_the_motion_and_condition_frame(fram
         assert torch.equal(affinity_scores(frames, condition, motion, "large", curve=[0.2, 1.0, 0.4]), plain)
 
 
-@pytest.mark.parametrize(("kwargs", "words"), [
-    (dict(motion="shake"), ["'shake'", "animate, loop, style_transfer, custom"]),
-    (dict(magnitude="huge"), ["'huge'", "small, moderate, large"]),
-    (dict(motion="custom"), ["affinity is empty"]),
-    (dict(condition_frame=16), ["16", "-16 to 15"]),
-    (dict(condition_frame=-17), ["-17", "-16 to 15"]),
-    (dict(curve=[0.5]), ["1 numbers", "2 or more"]),
-    (dict(curve=[]), ["0 numbers", "2 or more"]),
-    (dict(curve=[0.5, 1.01]), ["1.01", "from 0"]),
-    (dict(curve=[0.5, -0.1]), ["-0.1", "from 0"]),
-    (dict(curve=[0.5, math.nan]), ["nan", "from 0"]),
-])
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        (dict(motion="shake"), ["'shake'", "animate, loop, style_transfer, custom"]),
+        (dict(magnitude="huge"), ["'huge'", "small, moderate, large"]),
+        (dict(motion="custom"), ["affinity is empty"]),
+        (dict(condition_frame=16), ["16", "-16 to 15"]),
+        (dict(condition_frame=-17), ["-17", "-16 to 15"]),
+        (dict(curve=[0.5]), ["1 numbers", "2 or more"]),
+        (dict(curve=[]), ["0 numbers", "2 or more"]),
+        (dict(curve=[0.5, 1.01]), ["1.01", "from 0"]),
+        (dict(curve=[0.5, -0.1]), ["-0.1", "from 0"]),
+        (dict(curve=[0.5, math.nan]), ["nan", "from 0"]),
+    ],
+)
 def test_what_cannot_be_used_is_refused_in_a_sentence(kwargs, words):
     with pytest.raises(SettingsError) as error:
         affinity_scores(16, **kwargs)

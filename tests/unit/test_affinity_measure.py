@@ -1,4 +1,5 @@
 """Training's measure of a clip, against values that OpenCV and open-mmlab/PIA's own functions computed."""
+
 import base64
 import zlib
 
@@ -12,7 +13,7 @@ from PIL import Image
 from lib_pia.affinity import WEBVID_PERCENTILES, affinity_of_clip, frame_distances
 from lib_pia.affinity_measure import canny, edge_kernel, edge_thresholds, edges, hsv, trained_view
 from lib_pia.errors import MediaError, SettingsError
-from lib_pia.video_frames import as_frames
+from lib_pia.video.frames import as_frames
 
 
 def moving_clip(size: int, frames: int = 5) -> np.ndarray:
@@ -20,9 +21,11 @@ def moving_clip(size: int, frames: int = 5) -> np.ndarray:
     y, x = np.mgrid[:size, :size]
     clip = []
     for t in range(frames):
-        frame = np.stack([(3 * x + 5 * t) % 211, (2 * y + x * x // size + 3 * t) % 241, (x * y // size + 7 * t) % 193], -1)
+        frame = np.stack(
+            [(3 * x + 5 * t) % 211, (2 * y + x * x // size + 3 * t) % 241, (x * y // size + 7 * t) % 193], -1
+        )
         frame[((x - size // 3 - 2 * t) ** 2 + (y - size // 2) ** 2) < (size // 5) ** 2] = (200, 40 + 10 * t, 90)
-        frame[size // 8 + t: size // 3 + t, size // 2: 7 * size // 8] = (30, 30, 250)
+        frame[size // 8 + t : size // 3 + t, size // 2 : 7 * size // 8] = (30, 30, 250)
         clip.append(frame)
     return np.stack(clip).astype(np.uint8)
 
@@ -35,8 +38,10 @@ DISTANCES = {
     (256, 3): [15.80434, 11.08426, 5.92861, 0.0, 6.39889],
 }
 # OpenCV: number of edge pixels per frame, before and after dilation
-EDGE_COUNTS = {48: ([116, 113, 108, 106, 102], [598, 578, 559, 548, 531]),
-               256: ([1403, 1402, 1393, 1438, 1436], [7497, 7488, 7454, 7782, 7800])}
+EDGE_COUNTS = {
+    48: ([116, 113, 108, 106, 102], [598, 578, 559, 548, 531]),
+    256: ([1403, 1402, 1393, 1438, 1436], [7497, 7488, 7454, 7782, 7800]),
+}
 # OpenCV: the edge map of moving_clip(48)[2], as packed bits
 EDGES_48_2 = "c-muNAOY0>Zvc`F3=Rwoj0}XydJxIj2qKvoegH`}26mtcJPZOrQ#gQ-0mvejgsA6XkN}cw3<f}wnIQp4GX6inKtlikUN{Tx"
 
@@ -66,10 +71,30 @@ def test_an_edge_map_is_opencvs_pixel_for_pixel():
 
 
 def test_hsv_is_opencvs():
-    rgb = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 200], [200, 20, 100],
-                    [7, 7, 9], [90, 160, 30]])
-    wanted = [[0, 0, 0], [0, 0, 255], [0, 1, 255], [120, 1, 255], [240, 1, 255], [236.8421, 0.95, 200], [333.3334, 0.9, 200],
-              [240, 0.2222, 9], [92.3077, 0.8125, 160]]
+    rgb = np.array(
+        [
+            [0, 0, 0],
+            [255, 255, 255],
+            [255, 0, 0],
+            [0, 255, 0],
+            [0, 0, 255],
+            [10, 20, 200],
+            [200, 20, 100],
+            [7, 7, 9],
+            [90, 160, 30],
+        ]
+    )
+    wanted = [
+        [0, 0, 0],
+        [0, 0, 255],
+        [0, 1, 255],
+        [120, 1, 255],
+        [240, 1, 255],
+        [236.8421, 0.95, 200],
+        [333.3334, 0.9, 200],
+        [240, 0.2222, 9],
+        [92.3077, 0.8125, 160],
+    ]
     assert np.allclose(hsv(rgb), wanted, atol=1e-4)
 
 
@@ -78,10 +103,28 @@ def test_kernel_grows_with_the_picture_and_is_odd():
 
 
 def test_percentiles_are_applied_as_training_applies_them(monkeypatch):
-    """Values of open-mmlab/PIA's `prepare_mask_coef_by_score` for given distances: below, inside and above the percentiles."""
+    """Values of open-mmlab/PIA's `prepare_mask_coef_by_score` for given distances: below, inside and above the
+    percentiles."""
     given_distances = [0, 0.1, 60, 20, 30, 1, 2, 3, 4, 5, 50, 45, 44, 43, 49.1, 49.3]
     monkeypatch.setattr("lib_pia.affinity.frame_distances", lambda frames, condition: torch.tensor(given_distances))
-    wanted = [1.0, 0.98833, 0.24, 0.5349, 0.35129, 0.96485, 0.96093, 0.94374, 0.92682, 0.90962, 0.24, 0.22239, 0.25247, 0.28261, 0.24, 0.24]
+    wanted = [
+        1.0,
+        0.98833,
+        0.24,
+        0.5349,
+        0.35129,
+        0.96485,
+        0.96093,
+        0.94374,
+        0.92682,
+        0.90962,
+        0.24,
+        0.22239,
+        0.25247,
+        0.28261,
+        0.24,
+        0.24,
+    ]
     assert affinity_of_clip(None).tolist() == pytest.approx(wanted, abs=1e-5)
 
 
@@ -96,7 +139,7 @@ def test_the_last_percentiles_hold_for_longer_clips():
     clip = np.concatenate([moving_clip(32, 8)] * 4)
     scores = affinity_of_clip(clip)
     assert scores.shape == (32,)
-    assert torch.equal(scores[16:24], scores[24:])       # distances beyond 15 are all judged alike
+    assert torch.equal(scores[16:24], scores[24:])  # distances beyond 15 are all judged alike
 
 
 def test_own_percentiles_replace_webvids():
@@ -108,7 +151,9 @@ def test_own_percentiles_replace_webvids():
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.data())
 @settings(max_examples=10, deadline=None)
 def test_affinity_of_any_clip_is_in_range_and_1_at_the_condition_frame(seed, frames, data):
-    clip = np.random.default_rng(seed).integers(0, 256, (frames, *data.draw(st.tuples(st.integers(1, 40), st.integers(1, 40))), 3))
+    clip = np.random.default_rng(seed).integers(
+        0, 256, (frames, *data.draw(st.tuples(st.integers(1, 40), st.integers(1, 40))), 3)
+    )
     condition = data.draw(st.integers(-frames, frames - 1))
     scores = affinity_of_clip(clip.astype(np.uint8), condition)
     assert scores.shape == (frames,) and scores.dtype == torch.float32
@@ -149,13 +194,16 @@ def test_pictures_arrays_and_tensors_are_the_same_clip():
     assert torch.equal(frame_distances(torch.from_numpy(clip)), wanted)
 
 
-@pytest.mark.parametrize(("frames", "words"), [
-    ([], "no frames"),
-    ([np.zeros((4, 4, 3)), np.zeros((4, 5, 3))], "same size"),
-    (np.zeros((2, 4, 4)), "must be"),
-    (np.zeros((2, 4, 4, 4)), "3 colours"),
-    (np.zeros((2, 0, 4, 3)), "nothing empty"),
-])
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        ([], "no frames"),
+        ([np.zeros((4, 4, 3)), np.zeros((4, 5, 3))], "same size"),
+        (np.zeros((2, 4, 4)), "must be"),
+        (np.zeros((2, 4, 4, 4)), "3 colours"),
+        (np.zeros((2, 0, 4, 3)), "nothing empty"),
+    ],
+)
 def test_what_is_no_clip_is_refused_in_a_sentence(frames, words):
     with pytest.raises(MediaError, match=words):
         as_frames(frames)

@@ -1,4 +1,5 @@
 """PIA models in all their forms give the same PIAModel; writing, converting, describing, the command line."""
+
 from __future__ import annotations
 
 import argparse
@@ -50,7 +51,7 @@ def test_official_pickle_gives_its_own_tensors(official_file, official):
     assert model.channels == CHANNELS and model.max_frames == 32
     assert torch.equal(state.pop("conv_in.weight"), official["conv_in.weight"][:, 4:])
     assert all(torch.equal(value, official[name]) for name, value in state.items())
-    assert len(state) == len(official) - 2                     # without conv_in.weight and conv_in.bias
+    assert len(state) == len(official) - 2  # without conv_in.weight and conv_in.bias
     assert not model.training and not any(p.requires_grad for p in model.parameters())
     assert {p.device.type for p in model.parameters()} == {"cpu"}
 
@@ -72,8 +73,15 @@ def module(official):
     return {f"module.{name}": value for name, value in official.items()}
 
 
-TRAINING_STATE = {"args": argparse.Namespace(lr=1e-5), "loss": np.float64(0.5), "out": Path("x"), "shape": torch.Size([1]),
-                  "dtype": torch.float16, "tags": {"a"}, "rng": torch.get_rng_state()}
+TRAINING_STATE = {
+    "args": argparse.Namespace(lr=1e-5),
+    "loss": np.float64(0.5),
+    "out": Path("x"),
+    "shape": torch.Size([1]),
+    "dtype": torch.float16,
+    "tags": {"a"},
+    "rng": torch.get_rng_state(),
+}
 
 FORMS = {
     "legacy.ckpt": pickled(dict, _use_new_zipfile_serialization=False),
@@ -90,7 +98,9 @@ FORMS = {
     "dump.safetensors": safetensored(dumped),
     "diffusers.safetensors": safetensored(lambda o: {official_to_diffusers(k): v for k, v in o.items()}),
     "diffusers.ckpt": pickled(lambda o: {official_to_diffusers(k): v for k, v in o.items()}),
-    "diffusers_dump.safetensors": safetensored(lambda o: {**weights("unet"), **{official_to_diffusers(k): v for k, v in o.items()}}),
+    "diffusers_dump.safetensors": safetensored(
+        lambda o: {**weights("unet"), **{official_to_diffusers(k): v for k, v in o.items()}}
+    ),
 }
 
 
@@ -105,7 +115,10 @@ def test_every_form_gives_the_same_model(form, official, reference, tmp_path):
 def test_views_of_one_storage_and_transposed_tensors_load(official, reference, tmp_path):
     both = torch.stack([official["conv_in.bias"], official["conv_in.bias"] + 1])
     name = "down_blocks.0.motion_modules.0.temporal_transformer.proj_in.weight"
-    torch.save({**official, "conv_in.bias": both[1], "other": both, name: official[name].t().contiguous().t()}, tmp_path / "pia.ckpt")
+    torch.save(
+        {**official, "conv_in.bias": both[1], "other": both, name: official[name].t().contiguous().t()},
+        tmp_path / "pia.ckpt",
+    )
     assert_same(load_pia_model(tmp_path / "pia.ckpt"), reference)
 
 
@@ -123,8 +136,13 @@ def test_half_files_stay_half_and_are_within_rounding(dtype, suffix, official, r
 
 @pytest.mark.parametrize("kinds", [(torch.float64,), (torch.float16, torch.float32), (torch.float8_e4m3fn,)])
 def test_types_to_compute_in_are_chosen_for_mixed_and_odd_files(kinds, official, tmp_path):
-    save_file({name: value.to(kinds[i % len(kinds)]) for i, (name, value) in enumerate(official.items())}, tmp_path / "pia.safetensors")
-    assert {value.dtype for value in load_pia_model(tmp_path / "pia.safetensors").state_dict().values()} == {torch.float32}
+    save_file(
+        {name: value.to(kinds[i % len(kinds)]) for i, (name, value) in enumerate(official.items())},
+        tmp_path / "pia.safetensors",
+    )
+    assert {value.dtype for value in load_pia_model(tmp_path / "pia.safetensors").state_dict().values()} == {
+        torch.float32
+    }
 
 
 def test_asked_dtype_is_given(official_file, reference):
@@ -147,12 +165,14 @@ def test_model_does_not_depend_on_the_file_afterwards(official, reference, tmp_p
         path = tmp_path / name
         torch.save(official, path) if path.suffix == ".ckpt" else save_file(official, path)
         model = load_pia_model(path)
-        path.write_bytes(bytes(path.stat().st_size))           # in place: a mapped file would change the weights
+        path.write_bytes(bytes(path.stat().st_size))  # in place: a mapped file would change the weights
         assert_same(model, reference)
 
 
 def test_the_hosts_torch_load_is_not_used(official_file, reference, monkeypatch):
-    monkeypatch.setattr(torch, "load", lambda *_, **__: None)  # the WebUI's replacement returns None for what it rejects
+    monkeypatch.setattr(
+        torch, "load", lambda *_, **__: None
+    )  # the WebUI's replacement returns None for what it rejects
     monkeypatch.setattr(torch.serialization, "load", None)
     assert_same(load_pia_model(official_file), reference)
 
@@ -164,7 +184,7 @@ def test_saved_model_loads_equal_and_any_reader_reads_it(official_file, referenc
     with safe_open(path, "pt") as file:
         assert file.metadata() == {"format": "pt", "pia_naming": "official", "steps": "100"}
         assert file.get_tensor("conv_in.weight").shape == (32, 9, 3, 3)
-    save_pia_model(model, path, half=True)                     # replaces
+    save_pia_model(model, path, half=True)  # replaces
     assert all(torch.equal(value, reference[name].half()) for name, value in load_pia_model(path).state_dict().items())
     assert [p.name for p in tmp_path.iterdir()] == ["my.safetensors"]
 
@@ -214,23 +234,35 @@ def test_command_line(official_file, tmp_path, capsys):
     assert main([str(official_file), out, "--half"]) == 0
     assert main(["inspect", out]) == 0
     text = capsys.readouterr().out
-    assert "a PIA model (official names, safetensors), 4,319,904 numbers, float16, widths 32/64/128/128, up to 32 frames" in text
+    assert (
+        "a PIA model (official names, safetensors), 4,319,904 numbers, float16, widths 32/64/128/128, up to 32 frames"
+        in text
+    )
     assert main([str(official_file), out]) == 1
     assert "there already" in capsys.readouterr().err
     (tmp_path / "lora.ckpt").write_bytes(b"")
     assert main(["inspect", str(tmp_path / "lora.ckpt")]) == 1
-    assert capsys.readouterr().out == ("lora.ckpt is not a PIA model: it is empty (0 bytes). "
-                                       "Download pia.ckpt from Hugging Face (Leoxing/PIA) and put it into models/PIA.\n")
+    assert capsys.readouterr().out == (
+        "lora.ckpt is not a PIA model: it is empty (0 bytes). "
+        "Download pia.ckpt from Hugging Face (Leoxing/PIA) and put it into models/PIA.\n"
+    )
     with pytest.raises(SystemExit) as usage:
         main([])
     assert usage.value.code == 2
 
 
 def test_command_line_as_a_program_shows_no_traceback(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "lib_pia.checkpoint", str(tmp_path / "none.ckpt"), str(tmp_path / "out.safetensors")],
-                          capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "lib_pia.checkpoint", str(tmp_path / "none.ckpt"), str(tmp_path / "out.safetensors")],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=120,
+    )
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.startswith("none.ckpt is not a PIA model: there is no such file.") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("none.ckpt is not a PIA model: there is no such file.") and done.stderr.count("\n") == 1
+    )
 
 
 def test_describe_reads_headers_only(official_file, monkeypatch):
@@ -239,9 +271,16 @@ def test_describe_reads_headers_only(official_file, monkeypatch):
 
     monkeypatch.setattr(loading, "read_tensor", None)
     kind = describe(official_file)
-    assert kind.is_pia and kind.name == "a PIA model" and kind.detail == "official names, torch zip" and kind.parameters == 4_319_904
+    assert (
+        kind.is_pia
+        and kind.name == "a PIA model"
+        and kind.detail == "official names, torch zip"
+        and kind.parameters == 4_319_904
+    )
 
 
 def test_tiny_checkpoint_is_told_from_its_unet_dump(tmp_path):
     save_file({k: v.contiguous() for k, v in ldm_checkpoint().items()}, tmp_path / "sd.safetensors")
-    assert describe(tmp_path / "sd.safetensors").name == "a plain Stable Diffusion checkpoint"      # context 128: no known version
+    assert (
+        describe(tmp_path / "sd.safetensors").name == "a plain Stable Diffusion checkpoint"
+    )  # context 128: no known version

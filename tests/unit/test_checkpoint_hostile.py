@@ -1,4 +1,6 @@
-"""Damaged files, files that are no models, and pickles that want to run code: always one sentence, never a traceback, never code."""
+"""Damaged files, files that are no models, and pickles that want to run code: always one sentence, never a traceback,
+never code."""
+
 from __future__ import annotations
 
 import io
@@ -34,8 +36,11 @@ def good(tmp_path_factory):
     save_pia_model(model, folder / "pia.safetensors")
     torch.save(tensors, folder / "zip.ckpt")
     torch.save(tensors, folder / "legacy.ckpt", _use_new_zipfile_serialization=False)
-    return {"safetensors": (folder / "pia.safetensors").read_bytes(), "zip": (folder / "zip.ckpt").read_bytes(),
-            "legacy": (folder / "legacy.ckpt").read_bytes()}
+    return {
+        "safetensors": (folder / "pia.safetensors").read_bytes(),
+        "zip": (folder / "zip.ckpt").read_bytes(),
+        "legacy": (folder / "legacy.ckpt").read_bytes(),
+    }
 
 
 def refusal(path: Path) -> str:
@@ -46,23 +51,26 @@ def refusal(path: Path) -> str:
     return text
 
 
-@pytest.mark.parametrize("content, says", [
-    (b"", "it is empty (0 bytes)"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1800000000\n", "a Git LFS pointer"),
-    (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "a web page"),
-    (b"\n  <html lang=en>", "a web page"),
-    (b'{"error": "Repository not found"}', "a JSON text"),
-    (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "an XML text"),
-    (b"Entry not found", "a text file that begins with 'Entry not found'"),
-    (b"\x89PNG\r\n\x1a\n....", "a PNG picture"),
-    (b"\x00\x00\x00\x18ftypmp42........", "a video"),
-    (b"GGUF\x03\x00\x00\x00", "a GGUF model"),
-    (bytes(1000), "full of zero bytes"),
-    (b"\x01\xfe\x93" * 100, "no format of model weights (300 bytes"),
-    (b"\xff", "no format of model weights (1 bytes"),
-    (pickle.dumps({"a": 1}), "a Python pickle that torch did not write"),
-    (pickle.dumps({"a": 1}, protocol=0), "a text file"),
-])
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (b"", "it is empty (0 bytes)"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1800000000\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "a web page"),
+        (b"\n  <html lang=en>", "a web page"),
+        (b'{"error": "Repository not found"}', "a JSON text"),
+        (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "an XML text"),
+        (b"Entry not found", "a text file that begins with 'Entry not found'"),
+        (b"\x89PNG\r\n\x1a\n....", "a PNG picture"),
+        (b"\x00\x00\x00\x18ftypmp42........", "a video"),
+        (b"GGUF\x03\x00\x00\x00", "a GGUF model"),
+        (bytes(1000), "full of zero bytes"),
+        (b"\x01\xfe\x93" * 100, "no format of model weights (300 bytes"),
+        (b"\xff", "no format of model weights (1 bytes"),
+        (pickle.dumps({"a": 1}), "a Python pickle that torch did not write"),
+        (pickle.dumps({"a": 1}, protocol=0), "a text file"),
+    ],
+)
 def test_no_model_file(content, says, tmp_path):
     (tmp_path / "pia.ckpt").write_bytes(content)
     text = refusal(tmp_path / "pia.ckpt")
@@ -84,11 +92,13 @@ def test_unreadable_file(good, tmp_path, monkeypatch):
     assert refusal(path) == "pia.ckpt cannot be read (Permission denied). Check the file and its permissions."
 
 
-@pytest.mark.parametrize("container, says", [("safetensors", "of its"), ("zip", "incomplete or damaged zip"), ("legacy", "")])
+@pytest.mark.parametrize(
+    "container, says", [("safetensors", "of its"), ("zip", "incomplete or damaged zip"), ("legacy", "")]
+)
 @pytest.mark.parametrize("part", [0.0005, 0.01, 0.5, 0.999])
 def test_truncated(container, says, part, good, tmp_path):
     path = tmp_path / "pia.ckpt"
-    path.write_bytes(good[container][:int(len(good[container]) * part)])
+    path.write_bytes(good[container][: int(len(good[container]) * part)])
     text = refusal(path)
     assert text.endswith(ADVICE) and ("damaged" in text or "incomplete" in text), text
     if part >= 0.5:
@@ -119,12 +129,21 @@ def repacked(good: bytes, path: Path, change, compression=zipfile.ZIP_STORED) ->
                 target.writestr(name, content)
 
 
-@pytest.mark.parametrize("change, says", [
-    (lambda name, data: data if not name.endswith("data/3") else None, "its pickle is damaged"),                # a storage is missing
-    (lambda name, data: data[:-4] if name.endswith("data/3") else data, "its pickle is damaged"),               # a storage is too short
-    (lambda name, data: data[:100] if name.endswith("data.pkl") else data, "its pickle is damaged"),
-    (lambda name, data: b"big" if name.endswith("byteorder") else data, "big-endian"),
-])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (
+            lambda name, data: data if not name.endswith("data/3") else None,
+            "its pickle is damaged",
+        ),  # a storage is missing
+        (
+            lambda name, data: data[:-4] if name.endswith("data/3") else data,
+            "its pickle is damaged",
+        ),  # a storage is too short
+        (lambda name, data: data[:100] if name.endswith("data.pkl") else data, "its pickle is damaged"),
+        (lambda name, data: b"big" if name.endswith("byteorder") else data, "big-endian"),
+    ],
+)
 def test_damaged_members(change, says, good, tmp_path):
     repacked(good["zip"], tmp_path / "pia.ckpt", change)
     assert says in refusal(tmp_path / "pia.ckpt")
@@ -142,6 +161,7 @@ def test_endless_pickle_is_not_read(good, tmp_path, monkeypatch):
 
 
 # Pickles that want to run code
+
 
 class Evil:
     def __init__(self, call, *arguments):
@@ -194,18 +214,30 @@ def zip_with_pickle(path: Path, data: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("data", [
-    b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00(t(ttR.",                       # a tensor without a storage
-    b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n(K\x01K\x02\x86K\x00))tRs.",   # two numbers for a storage
-    b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x03\x00\x00\x00foo(K\x01u}b.",          # changes what it calls
-    b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x09\x00\x00\x00_functionK\x01s\x86b.",
-    b"\x80\x02ccollections\nOrderedDict\nN}X\x05\x00\x00\x00itemsK\x01s\x86b.",
-    b"\x80\x02r\xff\xff\xff\x7f.",                                                           # a memo of 32 GB in the C unpickler
-    b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x00.", b"\x80\x02\x8b\xff\xff\xff\x7f.", b"\x82\x01.", b"(" * 100000 + b".", b".", b"",
-    b"\x80\x02" + b"]" * 50000 + b"a" * 49999 + b".",                                        # lists in lists
-    b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.",                                              # a dict that holds itself
-    b"\x80\x02](h\x00e.", b"\x80\x02K\x01Q.", b"\x80\x02X\x01\x00\x00\x00aQ.", b"Pabc\n.",
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00(t(ttR.",  # a tensor without a storage
+        # two numbers for a storage
+        b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n(K\x01K\x02\x86K\x00))tRs.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x03\x00\x00\x00foo(K\x01u}b.",  # changes what it calls
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x09\x00\x00\x00_functionK\x01s\x86b.",
+        b"\x80\x02ccollections\nOrderedDict\nN}X\x05\x00\x00\x00itemsK\x01s\x86b.",
+        b"\x80\x02r\xff\xff\xff\x7f.",  # a memo of 32 GB in the C unpickler
+        b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x00.",
+        b"\x80\x02\x8b\xff\xff\xff\x7f.",
+        b"\x82\x01.",
+        b"(" * 100000 + b".",
+        b".",
+        b"",
+        b"\x80\x02" + b"]" * 50000 + b"a" * 49999 + b".",  # lists in lists
+        b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.",  # a dict that holds itself
+        b"\x80\x02](h\x00e.",
+        b"\x80\x02K\x01Q.",
+        b"\x80\x02X\x01\x00\x00\x00aQ.",
+        b"Pabc\n.",
+    ],
+)
 def test_crafted_pickles_are_refused_and_change_nothing(data, good, tmp_path):
     refusal(zip_with_pickle(tmp_path / "pia.ckpt", data))
     (tmp_path / "good.ckpt").write_bytes(good["zip"])
@@ -214,7 +246,7 @@ def test_crafted_pickles_are_refused_and_change_nothing(data, good, tmp_path):
 
 def test_a_pickle_cannot_change_what_it_calls(tmp_path):
     before = torch_file._rebuild_tensor.__doc__
-    change = b"N}X\x07\x00\x00\x00__doc__X\x03\x00\x00\x00foos\x86b."                       # setattr(rebuild, "__doc__", "foo")
+    change = b"N}X\x07\x00\x00\x00__doc__X\x03\x00\x00\x00foos\x86b."  # setattr(rebuild, "__doc__", "foo")
     refusal(zip_with_pickle(tmp_path / "pia.ckpt", b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + change))
     assert torch_file._rebuild_tensor.__doc__ == before
 
@@ -223,31 +255,44 @@ def test_tensors_cannot_reach_outside_their_storage(good, tmp_path):
     """The first shape or offset of each tensor made larger: refused, not read from a neighbour or beyond the file."""
     with zipfile.ZipFile(io.BytesIO(good["zip"])) as archive:
         data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
-    offset = next(position for opcode, value, position in pickletools.genops(data) if opcode.name == "BININT1" and value == 0)
-    changed = data[:offset + 1] + b"\x07" + data[offset + 2:]                               # first element 7 instead of 0
-    repacked(good["zip"], tmp_path / "pia.ckpt", lambda name, content: changed if name.endswith("data.pkl") else content)
+    offset = next(
+        position for opcode, value, position in pickletools.genops(data) if opcode.name == "BININT1" and value == 0
+    )
+    changed = data[: offset + 1] + b"\x07" + data[offset + 2 :]  # first element 7 instead of 0
+    repacked(
+        good["zip"], tmp_path / "pia.ckpt", lambda name, content: changed if name.endswith("data.pkl") else content
+    )
     assert "does not fit into the file" in refusal(tmp_path / "pia.ckpt")
 
 
 # Safetensors
+
 
 def safetensors(header, data=b"", length=None) -> bytes:
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(raw) if length is None else length) + raw + data
 
 
-@pytest.mark.parametrize("content", [
-    safetensors(b"{"), safetensors(b'{"a": 1}'), safetensors(b'{"a": {"dtype": "F32"}}'), safetensors(b"{} trailing"),
-    safetensors(b"{" + b"[" * 50000), safetensors({}, length=5000), safetensors(b'{"\xff": 1}'),
-    safetensors({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)),
-    safetensors({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, bytes(4)),
-    safetensors({"a": {"dtype": "F32", "shape": [1.5], "data_offsets": [0, 4]}}, bytes(4)),
-    safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, bytes(4)),
-    safetensors({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}, bytes(4)),
-    safetensors({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}, bytes(4)),
-    safetensors({"a": {"dtype": "F32", "shape": [1 << 62, 1 << 62], "data_offsets": [0, 4]}}, bytes(4)),
-    safetensors({"__metadata__": 3, "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 400]}}, bytes(4)),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        safetensors(b"{"),
+        safetensors(b'{"a": 1}'),
+        safetensors(b'{"a": {"dtype": "F32"}}'),
+        safetensors(b"{} trailing"),
+        safetensors(b"{" + b"[" * 50000),
+        safetensors({}, length=5000),
+        safetensors(b'{"\xff": 1}'),
+        safetensors({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)),
+        safetensors({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, bytes(4)),
+        safetensors({"a": {"dtype": "F32", "shape": [1.5], "data_offsets": [0, 4]}}, bytes(4)),
+        safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, bytes(4)),
+        safetensors({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}, bytes(4)),
+        safetensors({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}, bytes(4)),
+        safetensors({"a": {"dtype": "F32", "shape": [1 << 62, 1 << 62], "data_offsets": [0, 4]}}, bytes(4)),
+        safetensors({"__metadata__": 3, "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 400]}}, bytes(4)),
+    ],
+)
 def test_damaged_safetensors(content, tmp_path):
     (tmp_path / "pia.safetensors").write_bytes(content)
     text = refusal(tmp_path / "pia.safetensors")
@@ -261,7 +306,9 @@ def test_empty_safetensors(tmp_path):
 
 # Anything
 
-PREFIXES = st.sampled_from([b"", b"PK\x03\x04", LEGACY_START, b"\x10\0\0\0\0\0\0\0{", b"\x80\x02", b"\x08\0\0\0\0\0\0\0{\"a\":{}}"])
+PREFIXES = st.sampled_from(
+    [b"", b"PK\x03\x04", LEGACY_START, b"\x10\0\0\0\0\0\0\0{", b"\x80\x02", b'\x08\0\0\0\0\0\0\0{"a":{}}']
+)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -281,7 +328,7 @@ def test_a_damaged_model_loads_or_is_a_sentence(data, good, tmp_path):
     near = data.draw(st.sampled_from([0, len(content) - 2000, len(content) // 2]))
     start = near + data.draw(st.integers(0, 1990))
     patch = data.draw(st.binary(min_size=1, max_size=8))
-    content[start:start + len(patch)] = patch
+    content[start : start + len(patch)] = patch
     (tmp_path / "pia.ckpt").write_bytes(content)
     try:
         load_pia_model(tmp_path / "pia.ckpt")
@@ -313,7 +360,9 @@ def test_any_damage_of_a_small_file_is_a_sentence(data, tmp_path):
     content = bytearray(SMALL[data.draw(st.sampled_from(sorted(SMALL)))])
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    (tmp_path / "pia.ckpt").write_bytes(content[:data.draw(st.integers(1, len(content)))] if data.draw(st.booleans()) else content)
+    (tmp_path / "pia.ckpt").write_bytes(
+        content[: data.draw(st.integers(1, len(content)))] if data.draw(st.booleans()) else content
+    )
     refusal(tmp_path / "pia.ckpt")
 
 
@@ -335,14 +384,21 @@ print(peak() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_one_copy_of_the_weights_at_most(good, tmp_path):
-    """Peak memory beyond what a tiny model took, in a process of its own. torch.load and load_state_dict together take twice the file."""
+    """Peak memory beyond what a tiny model took, in a process of its own. torch.load and load_state_dict together take
+    twice the file."""
     (tmp_path / "small.ckpt").write_bytes(good["zip"])
     with torch.device("meta"):
         shapes = official_state_dict(PIAModel((128, 192, 256, 320)))
     torch.save({name: torch.zeros(tensor.shape) for name, tensor in shapes.items()}, tmp_path / "big.ckpt")
     size = (tmp_path / "big.ckpt").stat().st_size
     assert size > 80e6
-    done = subprocess.run([sys.executable, "-c", PEAK, tmp_path / "small.ckpt", tmp_path / "big.ckpt", tmp_path / "out.safetensors"],
-                          capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=300, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, tmp_path / "small.ckpt", tmp_path / "big.ckpt", tmp_path / "out.safetensors"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=300,
+        check=True,
+    )
     converting, loading = map(int, done.stdout.split())
     assert converting < 0.35 * size and 0.5 * size < loading < 1.25 * size

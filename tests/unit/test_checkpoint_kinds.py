@@ -1,4 +1,6 @@
-"""Every kind of file a user may take for a PIA model is refused by name. The files hold a few tiny tensors with the kind's real names."""
+"""Every kind of file a user may take for a PIA model is refused by name. The files hold a few tiny tensors with the
+kind's real names."""
+
 from __future__ import annotations
 
 import pytest
@@ -38,9 +40,13 @@ def in_diffusers_names(tensors):
 
 def ldm(context, channels=4, more=()):
     unet = "model.diffusion_model."
-    return {unet + "input_blocks.0.0.weight": torch.zeros(32, channels, 3, 3), unet + "out.2.weight": torch.zeros(4, 32, 3, 3),
-            unet + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": torch.zeros(8, context),
-            "first_stage_model.encoder.conv_in.weight": torch.zeros(8, 3, 3, 3), **{name: torch.zeros(2) for name in more}}
+    return {
+        unet + "input_blocks.0.0.weight": torch.zeros(32, channels, 3, 3),
+        unet + "out.2.weight": torch.zeros(4, 32, 3, 3),
+        unet + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": torch.zeros(8, context),
+        "first_stage_model.encoder.conv_in.weight": torch.zeros(8, 3, 3, 3),
+        **{name: torch.zeros(2) for name in more},
+    }
 
 
 SD15 = ldm(768, more=["cond_stage_model.transformer.text_model.embeddings.position_embedding.weight"])
@@ -56,44 +62,90 @@ KINDS = {
     "sdxl": (ldm(2048, more=["conditioner.embedders.0.transformer.weight"]), "a plain SDXL checkpoint"),
     "sd3": (zeros(**{"model.diffusion_model.joint_blocks.0.x": (2,)}), "a plain Stable Diffusion 3 checkpoint"),
     "flux": (zeros(**{"model.diffusion_model.double_blocks.0.x": (2,)}), "a plain Flux checkpoint"),
-    "diffusers unet": (zeros(**{"conv_in.weight": (32, 4, 3, 3), "down_blocks.0.resnets.0.conv1.weight": (2,),
-                                "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight": (8, 768)}),
-                       "the SD1.5 UNet of a diffusers model"),
-    "diffusers inpainting unet": (zeros(**{"conv_in.weight": (32, 9, 3, 3), "down_blocks.0.resnets.0.conv1.weight": (2,)}),
-                                  "the Stable Diffusion UNet of a diffusers model"),
+    "diffusers unet": (
+        zeros(
+            **{
+                "conv_in.weight": (32, 4, 3, 3),
+                "down_blocks.0.resnets.0.conv1.weight": (2,),
+                "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight": (8, 768),
+            }
+        ),
+        "the SD1.5 UNet of a diffusers model",
+    ),
+    "diffusers inpainting unet": (
+        zeros(**{"conv_in.weight": (32, 9, 3, 3), "down_blocks.0.resnets.0.conv1.weight": (2,)}),
+        "the Stable Diffusion UNet of a diffusers model",
+    ),
     "lora": (zeros(**{LORA_KEY.format("down"): (4, 768), LORA_KEY.format("up"): (8, 4)}), "a LoRA"),
-    "sdxl lora": (zeros(**{LORA_KEY.format("down"): (4, 2048), "lora_te2_text_model_encoder.lora_up.weight": (8, 4)}), "an SDXL LoRA"),
+    "sdxl lora": (
+        zeros(**{LORA_KEY.format("down"): (4, 2048), "lora_te2_text_model_encoder.lora_up.weight": (8, 4)}),
+        "an SDXL LoRA",
+    ),
     "lycoris": (zeros(**{"lora_unet_x.hada_w1_a": (4, 4)}), "a LoRA"),
     "peft lora": (zeros(**{"unet.down_blocks.0.attentions.0.to_q.lora_A.weight": (4, 4)}), "a LoRA"),
-    "v3 domain adapter": (zeros(**{"down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.down.weight": (4, 4)}),
-                          "a LoRA"),
-    "motion lora v2": (zeros(**{f"{b}.motion_modules.0.{BLOCK}.0.processor.to_q_lora.down.weight": (4, 4)
-                                for b in ("down_blocks.0", "mid_block")}), "a motion LoRA for AnimateDiff v2"),
-    "motion lora": (zeros(**{f"down_blocks.0.motion_modules.0.{BLOCK}.0.processor.to_q_lora.down.weight": (4, 4)}),
-                    "a motion LoRA for AnimateDiff"),
+    "v3 domain adapter": (
+        zeros(**{"down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.down.weight": (4, 4)}),
+        "a LoRA",
+    ),
+    "motion lora v2": (
+        zeros(
+            **{
+                f"{b}.motion_modules.0.{BLOCK}.0.processor.to_q_lora.down.weight": (4, 4)
+                for b in ("down_blocks.0", "mid_block")
+            }
+        ),
+        "a motion LoRA for AnimateDiff v2",
+    ),
+    "motion lora": (
+        zeros(**{f"down_blocks.0.motion_modules.0.{BLOCK}.0.processor.to_q_lora.down.weight": (4, 4)}),
+        "a motion LoRA for AnimateDiff",
+    ),
     "animatediff v1": (motion(frames=24), "an AnimateDiff v1 motion module"),
     "animatediff v2": (motion(frames=32, middle=True), "an AnimateDiff v2 motion module"),
     "animatediff v3": (motion(frames=32), "an AnimateDiff v3 motion module"),
     "animatediff v3, diffusers": (in_diffusers_names(motion(frames=32)), "an AnimateDiff v3 motion module"),
     "animatediff long": (motion(frames=64), "an AnimateDiff motion module"),
-    "animatediff unet dump": ({**motion(frames=32), **zeros(**{"conv_in.weight": (32, 4, 3, 3), "conv_out.weight": (2,)})},
-                              "an AnimateDiff v3 motion module"),
+    "animatediff unet dump": (
+        {**motion(frames=32), **zeros(**{"conv_in.weight": (32, 4, 3, 3), "conv_out.weight": (2,)})},
+        "an AnimateDiff v3 motion module",
+    ),
     "animatelcm": (motion(frames=0, middle=True), "an AnimateLCM motion module"),
     "animatelcm i2v": ({**motion(frames=0), **zeros(**{"img_encoder.x": (2,)})}, "an AnimateLCM-I2V motion module"),
-    "hotshotxl": (motion(3, 8, pe="pos_encoder.positional_encoding", module="temporal_attentions.{}"), "a HotshotXL motion module"),
+    "hotshotxl": (
+        motion(3, 8, pe="pos_encoder.positional_encoding", module="temporal_attentions.{}"),
+        "a HotshotXL motion module",
+    ),
     "animatediff xl": (motion(3, 32), "a motion module for SDXL"),
     "sparsectrl": ({**motion(), **zeros(**{"controlnet_cond_embedding.weight": (2,)})}, "a SparseCtrl model"),
     "fancyvideo": ({**motion(frames=32), **FANCY}, "a FancyVideo motion module"),
     "cameractrl": ({**motion(), **zeros(**{"camera_encoder.weight": (2,)})}, "a CameraCtrl model"),
-    "image-to-video of 8 channels": ({**motion(frames=32), **zeros(**{"conv_in.weight": (32, 8, 3, 3)})},
-                                     "a motion model of another architecture (its conv_in.weight takes 8 channels, PIA's takes 9"),
+    "image-to-video of 8 channels": (
+        {**motion(frames=32), **zeros(**{"conv_in.weight": (32, 8, 3, 3)})},
+        "a motion model of another architecture (its conv_in.weight takes 8 channels, PIA's takes 9",
+    ),
     "ip-adapter": (zeros(**{"image_proj.proj.weight": (4, 4), "ip_adapter.1.to_k_ip.weight": (4, 4)}), "an IP-Adapter"),
     "controlnet": (zeros(**{"control_model.input_hint_block.0.weight": (4, 4)}), "a ControlNet"),
     "t2i-adapter": (zeros(**{"body.0.block1.weight": (4, 4)}), "a T2I-Adapter"),
-    "vae": (zeros(**{"encoder.conv_in.weight": (4, 3, 3, 3), "encoder.down.0.block.0.norm1.weight": (4,),
-                     "decoder.conv_in.weight": (4, 4, 3, 3)}), "a VAE"),
-    "diffusers vae": (zeros(**{"encoder.conv_in.weight": (4, 3, 3, 3), "encoder.down_blocks.0.resnets.0.norm1.weight": (4,),
-                               "decoder.up_blocks.0.resnets.0.norm1.weight": (4,)}), "a VAE"),
+    "vae": (
+        zeros(
+            **{
+                "encoder.conv_in.weight": (4, 3, 3, 3),
+                "encoder.down.0.block.0.norm1.weight": (4,),
+                "decoder.conv_in.weight": (4, 4, 3, 3),
+            }
+        ),
+        "a VAE",
+    ),
+    "diffusers vae": (
+        zeros(
+            **{
+                "encoder.conv_in.weight": (4, 3, 3, 3),
+                "encoder.down_blocks.0.resnets.0.norm1.weight": (4,),
+                "decoder.up_blocks.0.resnets.0.norm1.weight": (4,),
+            }
+        ),
+        "a VAE",
+    ),
     "text encoder": (zeros(**{"text_model.encoder.layers.0.mlp.fc1.weight": (4, 4)}), "a text encoder"),
     "image encoder": (zeros(**{"vision_model.encoder.layers.0.mlp.fc1.weight": (4, 4)}), "a CLIP image encoder"),
     "embedding": (zeros(emb_params=(2, 768)), "a textual inversion embedding"),
@@ -123,19 +175,33 @@ def test_motion_modules_say_what_pia_needs(tmp_path):
     save_file(KINDS["animatediff v3"][0], tmp_path / "v3.safetensors")
     with pytest.raises(CheckpointError) as error:
         load_pia_model(tmp_path / "v3.safetensors")
-    assert str(error.value) == ("v3.safetensors is not a PIA model: it is an AnimateDiff v3 motion module (no 9-channel conv_in.weight; "
-                                f"position encoding of 32 frames). {ADVICE}")
+    assert str(error.value) == (
+        "v3.safetensors is not a PIA model: it is an AnimateDiff v3 motion module (no 9-channel conv_in.weight; "
+        f"position encoding of 32 frames). {ADVICE}"
+    )
 
 
-@pytest.mark.parametrize("content, says", [
-    ({"string_to_token": {"*": 265}, "string_to_param": {"*": torch.zeros(2, 768)}, "name": "x"}, "a textual inversion embedding"),
-    ({320: [{"linear.0.weight": torch.zeros(2)}], 640: [{"linear.0.weight": torch.zeros(2)}]}, "a hypernetwork"),
-    ({"FancyVideo": True, **motion(frames=32), "conv_in.weight": torch.zeros(32, 9, 3, 3)}, "a FancyVideo motion module"),
-    ({"image_proj": {"proj.weight": torch.zeros(2)}, "ip_adapter": {"1.to_k_ip.weight": torch.zeros(2)}}, "an IP-Adapter"),
-    ({"epoch": 1}, "a file without tensors"),
-    ({}, "a file without tensors"),
-    ([1, 2], "a file without tensors"),
-])
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (
+            {"string_to_token": {"*": 265}, "string_to_param": {"*": torch.zeros(2, 768)}, "name": "x"},
+            "a textual inversion embedding",
+        ),
+        ({320: [{"linear.0.weight": torch.zeros(2)}], 640: [{"linear.0.weight": torch.zeros(2)}]}, "a hypernetwork"),
+        (
+            {"FancyVideo": True, **motion(frames=32), "conv_in.weight": torch.zeros(32, 9, 3, 3)},
+            "a FancyVideo motion module",
+        ),
+        (
+            {"image_proj": {"proj.weight": torch.zeros(2)}, "ip_adapter": {"1.to_k_ip.weight": torch.zeros(2)}},
+            "an IP-Adapter",
+        ),
+        ({"epoch": 1}, "a file without tensors"),
+        ({}, "a file without tensors"),
+        ([1, 2], "a file without tensors"),
+    ],
+)
 def test_pickles_of_other_structure(content, says, tmp_path):
     torch.save(content, tmp_path / "x.pt")
     with pytest.raises(CheckpointError, match=says):
@@ -143,6 +209,7 @@ def test_pickles_of_other_structure(content, says, tmp_path):
 
 
 # Broken PIA models
+
 
 @pytest.fixture(scope="module")
 def official():
@@ -172,19 +239,32 @@ def test_missing_key_of_a_diffusers_file_is_named(tmp_path):
     assert "2 of 561 tensors are missing, such as up_blocks.0.motion_modules.2" in refusal(tensors, tmp_path)
 
 
-@pytest.mark.parametrize("extra", ["mid_block.motion_modules.0.temporal_transformer.norm.weight",
-                                   "up_blocks.0.motion_modules.3.temporal_transformer.norm.weight",
-                                   "down_blocks.4.motion_modules.0.temporal_transformer.norm.weight",
-                                   f"down_blocks.0.motion_modules.0.{BLOCK}.2.to_q.weight"])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "mid_block.motion_modules.0.temporal_transformer.norm.weight",
+        "up_blocks.0.motion_modules.3.temporal_transformer.norm.weight",
+        "down_blocks.4.motion_modules.0.temporal_transformer.norm.weight",
+        f"down_blocks.0.motion_modules.0.{BLOCK}.2.to_q.weight",
+    ],
+)
 def test_extra_motion_key_is_named(extra, official, tmp_path):
-    assert f"it has 1 motion tensors that PIA does not have, such as {extra}" in refusal({**official, extra: torch.zeros(2)}, tmp_path)
+    assert f"it has 1 motion tensors that PIA does not have, such as {extra}" in refusal(
+        {**official, extra: torch.zeros(2)}, tmp_path
+    )
 
 
-@pytest.mark.parametrize("name, shape, says", [
-    (PROJ, (64, 128), "[64, 128] instead of [128, 128]"), (PROJ, (), "[] instead of [128, 128]"), (PROJ, (0, 0), "[0, 0] instead"),
-    ("conv_in.weight", (64, 9, 3, 3), "[64, 9, 3, 3] instead of [32, 9, 3, 3]"),
-    ("conv_in.weight", (32, 9, 1, 1), "[32, 9, 1, 1] instead of [32, 9, 3, 3]"),
-    (f"down_blocks.0.motion_modules.0.{BLOCK}.1.pos_encoder.pe", (1, 24, 32), "[1, 24, 32] instead of [1, 32, 32]")])
+@pytest.mark.parametrize(
+    "name, shape, says",
+    [
+        (PROJ, (64, 128), "[64, 128] instead of [128, 128]"),
+        (PROJ, (), "[] instead of [128, 128]"),
+        (PROJ, (0, 0), "[0, 0] instead"),
+        ("conv_in.weight", (64, 9, 3, 3), "[64, 9, 3, 3] instead of [32, 9, 3, 3]"),
+        ("conv_in.weight", (32, 9, 1, 1), "[32, 9, 1, 1] instead of [32, 9, 3, 3]"),
+        (f"down_blocks.0.motion_modules.0.{BLOCK}.1.pos_encoder.pe", (1, 24, 32), "[1, 24, 32] instead of [1, 32, 32]"),
+    ],
+)
 def test_wrong_shape_is_named(name, shape, says, official, tmp_path):
     text = refusal({**official, name: torch.zeros(shape)}, tmp_path)
     assert f"1 of its tensors have the wrong shape, such as {name} with {says}" in text
@@ -200,11 +280,15 @@ def test_broken_weight_is_named(value, name, official, tmp_path):
 
 def test_integer_weights_are_refused(official, tmp_path):
     assert f"1 of its tensors hold int8 instead of floating-point numbers, such as {PROJ}" in refusal(
-        {**official, PROJ: official[PROJ].to(torch.int8)}, tmp_path)
+        {**official, PROJ: official[PROJ].to(torch.int8)}, tmp_path
+    )
 
 
 def test_width_that_the_norm_groups_do_not_divide(official, tmp_path):
-    narrow = {k: v[tuple(slice(0, n // 32 * 20) if n % 32 == 0 else slice(None) for n in v.shape)] for k, v in official.items()}
+    narrow = {
+        k: v[tuple(slice(0, n // 32 * 20) if n % 32 == 0 else slice(None) for n in v.shape)]
+        for k, v in official.items()
+    }
     assert "20 channels wide, which is no multiple of 32" in refusal(narrow, tmp_path)
 
 

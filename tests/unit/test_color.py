@@ -1,4 +1,5 @@
 """Colour match: the same mapping for every frame, found at the condition frame."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,14 +29,19 @@ def test_strength_0_gives_the_very_frames_back():
     assert all(a is b for a, b in zip(out, frames)) and len(out) == len(frames) and out is not frames
 
 
-@given(st.integers(0, 1000), st.integers(-4, 3), st.tuples(*[st.floats(0.7, 1.3)] * 3), st.tuples(*[st.floats(-25, 25)] * 3))
+@given(
+    st.integers(0, 1000),
+    st.integers(-4, 3),
+    st.tuples(*[st.floats(0.7, 1.3)] * 3),
+    st.tuples(*[st.floats(-25, 25)] * 3),
+)
 @settings(max_examples=30, deadline=None)
 def test_a_colour_shift_of_the_whole_clip_is_undone(seed, condition, gain, offset):
     true = pictures(seed, low=80, high=170)
     drifted = [shifted(frame, np.array(gain), np.array(offset)) for frame in true]
     restored = match_colors(drifted, true[condition], condition, 1.0)
     for a, b in zip(restored, true):
-        assert np.abs(values(a) - values(b)).max() <= 2         # levels lost by rounding twice
+        assert np.abs(values(a) - values(b)).max() <= 2  # levels lost by rounding twice
 
 
 def test_the_condition_frame_takes_the_pictures_mean_and_deviation():
@@ -48,10 +54,18 @@ def test_the_condition_frame_takes_the_pictures_mean_and_deviation():
 def test_every_frame_is_mapped_alike():
     """The levels 0..255 in every frame, in another order each: they must all go the same way."""
     random = np.random.default_rng(4)
-    frames = [Image.fromarray(np.stack([random.permutation(256).reshape(16, 16)] * 3, -1).astype(np.uint8)) for _ in range(5)]
+    frames = [
+        Image.fromarray(np.stack([random.permutation(256).reshape(16, 16)] * 3, -1).astype(np.uint8)) for _ in range(5)
+    ]
     out = match_colors(frames, pictures(5, 1)[0], 1, 0.7)
-    tables = [{(c, level): new for c in range(3) for level, new in zip(np.asarray(a)[..., c].ravel(), np.asarray(b)[..., c].ravel())}
-              for a, b in zip(frames, out)]
+    tables = [
+        {
+            (c, level): new
+            for c in range(3)
+            for level, new in zip(np.asarray(a)[..., c].ravel(), np.asarray(b)[..., c].ravel())
+        }
+        for a, b in zip(frames, out)
+    ]
     assert all(table == tables[0] for table in tables)
 
 

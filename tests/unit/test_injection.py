@@ -1,4 +1,6 @@
-"""inject(): what it computes on any rows, what it refuses, and that the UNet is bit for bit what it was, however the block ends."""
+"""inject(): what it computes on any rows, what it refuses, and that the UNet is bit for bit what it was, however the
+block ends."""
+
 import gc
 import os
 import types
@@ -15,11 +17,18 @@ from lib_pia.model import PIAModel
 from tests.tiny_models import build_unet
 from tests.unit.conftest import FRAMES, random_model, random_unet
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs")
+HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks_with_kwargs",
+)
 
 
 def snapshot(unet):
-    """Everything of the UNet that must not change: values, keys, modules, hook tables, instance and class attributes."""
+    """Everything of the UNet that must not change: values, keys, modules, hook tables, instance and class
+    attributes."""
     modules = dict(unet.named_modules())
     return {
         "state": {k: v.clone() for k, v in unet.state_dict().items()},
@@ -27,7 +36,9 @@ def snapshot(unet):
         "modules": {k: (id(m), type(m)) for k, m in modules.items()},
         "hooks": {(k, table): list(getattr(m, table)) for k, m in modules.items() for table in HOOKS},
         "attributes": {k: {a: id(v) for a, v in vars(m).items()} for k, m in modules.items()},
-        "forwards": {k: m.forward.__func__ if isinstance(m.forward, types.MethodType) else m.forward for k, m in modules.items()},
+        "forwards": {
+            k: m.forward.__func__ if isinstance(m.forward, types.MethodType) else m.forward for k, m in modules.items()
+        },
         "classes": {type(m): dict(vars(type(m))) for m in modules.values()},
     }
 
@@ -47,15 +58,21 @@ def test_frames_see_each_other_and_groups_do_not(unet, model, condition, call):
     plain = call(unet, groups=2)
     assert not torch.allclose(both, plain, atol=1e-3)
     generator = torch.Generator().manual_seed(3)
-    x, context = torch.randn(2 * FRAMES, 4, 8, 8, generator=generator), torch.randn(2 * FRAMES, 7, 16, generator=generator)
+    x, context = (
+        torch.randn(2 * FRAMES, 4, 8, 8, generator=generator),
+        torch.randn(2 * FRAMES, 7, 16, generator=generator),
+    )
     with torch.no_grad(), inject(unet, model, condition):
-        halves = [unet(x[rows], torch.full((FRAMES,), 501), context=context[rows]) for rows in (slice(0, FRAMES), slice(FRAMES, None))]
+        halves = [
+            unet(x[rows], torch.full((FRAMES,), 501), context=context[rows])
+            for rows in (slice(0, FRAMES), slice(FRAMES, None))
+        ]
         changed = x.clone()
         changed[1] += 1
         out = unet(changed, torch.full((2 * FRAMES,), 501), context=context)
     assert torch.allclose(torch.cat(halves), both, atol=1e-5)
-    assert (out[2] - both[2]).abs().max() > 1e-4                # another frame of the same clip
-    assert torch.allclose(out[FRAMES:], both[FRAMES:], atol=1e-5)   # the other group
+    assert (out[2] - both[2]).abs().max() > 1e-4  # another frame of the same clip
+    assert torch.allclose(out[FRAMES:], both[FRAMES:], atol=1e-5)  # the other group
     assert three.shape[0] == 3 * FRAMES
 
 
@@ -70,7 +87,7 @@ def test_the_condition_reaches_every_group_and_is_computed_once(unet, model, con
     assert len(calls) == 1
     with inject(unet, model, condition + 1):
         second = call(unet)
-    assert (first - second).abs().flatten(1).amax(1).min() > 1e-4       # every row, cond and uncond alike
+    assert (first - second).abs().flatten(1).amax(1).min() > 1e-4  # every row, cond and uncond alike
 
 
 def test_several_clips_with_their_own_conditions(unet, model, condition, call):
@@ -78,15 +95,21 @@ def test_several_clips_with_their_own_conditions(unet, model, condition, call):
     with inject(unet, model, torch.cat([condition, other]), num_frames=FRAMES):
         together = call(unet, groups=2)
     generator = torch.Generator().manual_seed(3)
-    x, context = torch.randn(2 * FRAMES, 4, 8, 8, generator=generator), torch.randn(2 * FRAMES, 7, 16, generator=generator)
+    x, context = (
+        torch.randn(2 * FRAMES, 4, 8, 8, generator=generator),
+        torch.randn(2 * FRAMES, 7, 16, generator=generator),
+    )
     for k, own in enumerate((condition, other)):
         rows = slice(k * FRAMES, (k + 1) * FRAMES)
         with torch.no_grad(), inject(unet, model, own):
-            assert torch.allclose(unet(x[rows], torch.full((FRAMES,), 501), context=context[rows]), together[rows], atol=1e-5)
+            assert torch.allclose(
+                unet(x[rows], torch.full((FRAMES,), 501), context=context[rows]), together[rows], atol=1e-5
+            )
 
 
 def test_an_untrained_model_changes_only_the_norms(unet, call):
-    """Zero projections and a zero condition: all that is left of PIA is the clip-wide norm, which one frame alone does not see."""
+    """Zero projections and a zero condition: all that is left of PIA is the clip-wide norm, which one frame alone does
+    not see."""
     neutral = PIAModel((32, 32, 32, 32)).eval()
     plain = call(unet, groups=2, frames=1)
     with inject(unet, neutral, torch.randn(1, 5, 8, 8)):
@@ -97,7 +120,7 @@ def test_an_untrained_model_changes_only_the_norms(unet, call):
 
 def call_plain(unet, call):
     with_hooks = [hook for m in unet.modules() for hook in m._forward_hooks]
-    assert with_hooks                                           # still injected: run a twin without
+    assert with_hooks  # still injected: run a twin without
     return call(random_unet(), groups=1, frames=2)
 
 
@@ -121,15 +144,22 @@ def test_with_and_without_gradients_agree(unet, model, condition):
 
 # what is refused
 
+
 def test_rows_that_the_clip_does_not_divide(unet, model, condition, call):
     before = snapshot(unet)
-    with pytest.raises(HostError, match="7 rows, which clips of 4 frames do not divide"), inject(unet, model, condition):
+    with (
+        pytest.raises(HostError, match="7 rows, which clips of 4 frames do not divide"),
+        inject(unet, model, condition),
+    ):
         call(unet, groups=1, frames=7)
     assert_same(unet, before)
 
 
 def test_another_latent_size(unet, model, condition, call):
-    with pytest.raises(HostError, match="latent of 8x8; the PIA condition has 16x16"), inject(unet, model, condition.repeat(1, 1, 2, 2)):
+    with (
+        pytest.raises(HostError, match="latent of 8x8; the PIA condition has 16x16"),
+        inject(unet, model, condition.repeat(1, 1, 2, 2)),
+    ):
         call(unet)
 
 
@@ -139,20 +169,26 @@ def test_a_second_model_is_refused_and_the_first_stays(unet, model, condition, c
         with pytest.raises(HostError, match="in this UNet already"), inject(unet, random_model(9), condition):
             pass
         assert torch.equal(call(unet), alone)
-    with inject(unet, model, condition):                        # after leaving, it is free again
+    with inject(unet, model, condition):  # after leaving, it is free again
         assert torch.equal(call(unet), alone)
 
 
 def test_a_model_of_another_width(model, condition):
     wide = build_unet(width=64, channel_mult=(1, 2, 2, 2), context_dim=16)
     before = snapshot(wide)
-    with pytest.raises(UnsupportedModelError, match=r"widths 32, but the selected checkpoint's UNet has 64/128"), inject(wide, model, condition):
+    with (
+        pytest.raises(UnsupportedModelError, match=r"widths 32, but the selected checkpoint's UNet has 64/128"),
+        inject(wide, model, condition),
+    ):
         pass
     assert_same(wide, before)
 
 
 def test_more_frames_than_the_model_knows(unet, model):
-    with pytest.raises(UnsupportedModelError, match="33 frames, but the PIA model knows at most 32"), inject(unet, model, torch.zeros(33, 5, 8, 8)):
+    with (
+        pytest.raises(UnsupportedModelError, match="33 frames, but the PIA model knows at most 32"),
+        inject(unet, model, torch.zeros(33, 5, 8, 8)),
+    ):
         pass
 
 
@@ -167,7 +203,11 @@ def test_other_layouts_are_refused():
         def __init__(self):
             super().__init__()
             self.input_blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(4, 8, 3)) for _ in range(9))
-            self.middle_block, self.output_blocks, self.out = nn.Sequential(), nn.ModuleList(nn.Sequential() for _ in range(9)), nn.Sequential()
+            self.middle_block, self.output_blocks, self.out = (
+                nn.Sequential(),
+                nn.ModuleList(nn.Sequential() for _ in range(9)),
+                nn.Sequential(),
+            )
 
     with pytest.raises(UnsupportedModelError, match="9 input and 9 output blocks where SD1.5 has 12 and 12"):
         find_sites(SDXLLike())
@@ -187,12 +227,17 @@ def test_the_sites_of_the_ldm_unet(unet):
     sites = find_sites(unet)
     names = {id(m): name for name, m in unet.named_modules()}
     assert names[id(sites.conv_in)] == "input_blocks.0.0"
-    assert [names[id(m)] for m in sites.down] == [f"input_blocks.{b}" for b in ("1.1", "2.1", "4.1", "5.1", "7.1", "8.1", "10.0", "11.0")]
-    assert [names[id(m)] for m in sites.up] == [f"output_blocks.{b}" for b in ("0.0", "1.0", "2.0", *(f"{i}.1" for i in range(3, 12)))]
+    assert [names[id(m)] for m in sites.down] == [
+        f"input_blocks.{b}" for b in ("1.1", "2.1", "4.1", "5.1", "7.1", "8.1", "10.0", "11.0")
+    ]
+    assert [names[id(m)] for m in sites.up] == [
+        f"output_blocks.{b}" for b in ("0.0", "1.0", "2.0", *(f"{i}.1" for i in range(3, 12)))
+    ]
     assert len(sites.norms) == 45
 
 
 # the restore invariant
+
 
 def test_the_unet_is_untouched_inside_and_after(unet, model, condition, call):
     before, plain = snapshot(unet), call(unet)
@@ -207,7 +252,10 @@ def test_the_unet_is_untouched_inside_and_after(unet, model, condition, call):
     assert torch.equal(call(unet), plain)
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, torch.OutOfMemoryError if hasattr(torch, "OutOfMemoryError") else MemoryError])
+@pytest.mark.parametrize(
+    "error",
+    [ValueError, KeyboardInterrupt, torch.OutOfMemoryError if hasattr(torch, "OutOfMemoryError") else MemoryError],
+)
 def test_an_error_in_the_block(unet, model, condition, call, error):
     before, plain = snapshot(unet), call(unet)
     with pytest.raises(error), inject(unet, model, condition):
@@ -230,7 +278,7 @@ def test_an_error_in_the_middle_of_a_forward(unet, model, condition, call):
 def test_a_failure_while_attaching_any_hook(unet, model, condition, call, monkeypatch):
     before, plain = snapshot(unet), call(unet)
     real = {name: getattr(nn.Module, name) for name in ("register_forward_hook", "register_forward_pre_hook")}
-    counts = {"left": 10 ** 6, "made": 0}
+    counts = {"left": 10**6, "made": 0}
 
     def counting(name):
         def register(self, *args, **kwargs):
@@ -239,6 +287,7 @@ def test_a_failure_while_attaching_any_hook(unet, model, condition, call, monkey
             if counts["left"] < 0:
                 raise RuntimeError("no more hooks")
             return real[name](self, *args, **kwargs)
+
         return register
 
     for name in real:
@@ -255,7 +304,7 @@ def test_a_failure_while_attaching_any_hook(unet, model, condition, call, monkey
     monkeypatch.undo()
     assert_same(unet, before)
     assert torch.equal(call(unet), plain)
-    with inject(unet, model, condition):                        # a failed attempt does not count as a model inside
+    with inject(unet, model, condition):  # a failed attempt does not count as a model inside
         pass
 
 
@@ -265,7 +314,7 @@ def test_another_extension_appends_a_module_inside_the_block(unet, model, condit
         without = call(unet)
         unet.input_blocks[1].append(nn.Identity())
         assert torch.equal(call(unet), without)
-    assert isinstance(unet.input_blocks[1][-1], nn.Identity)    # theirs is kept
+    assert isinstance(unet.input_blocks[1][-1], nn.Identity)  # theirs is kept
     assert torch.equal(call(unet), plain)
 
 
@@ -276,7 +325,7 @@ def test_another_extension_replaces_forward_inside_the_block(unet, model, condit
         original, seen = unet.forward, []
         unet.forward = lambda *args, **kwargs: seen.append(1) or original(*args, **kwargs)
         assert torch.equal(call(unet), without) and seen
-    assert "forward" in vars(unet)                              # theirs is kept
+    assert "forward" in vars(unet)  # theirs is kept
     del unet.forward
 
 
@@ -302,11 +351,12 @@ def test_many_rounds_do_not_grow(unet, model, condition, call):
                 pass
         gc.collect()
         return len(gc.get_objects()), psutil.Process(os.getpid()).memory_info().rss
+
     rounds(20)
     objects, memory = rounds(10)
     more_objects, more_memory = rounds(200)
     assert more_objects - objects < 50
-    assert more_memory - memory < 2 ** 20
+    assert more_memory - memory < 2**20
     assert not injection._injected
 
 

@@ -1,4 +1,6 @@
-"""Imports run downwards only: the core knows no host, no gradio and no ldm, and imports nothing that stands above it."""
+"""Imports run downwards only: the core knows no host, no gradio and no ldm, and imports nothing that stands above
+it."""
+
 import ast
 from pathlib import Path
 
@@ -6,8 +8,24 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lib_pia"
-LAYERS = ["errors", "settings", "schedule", "condition", "motion_module", "frame_norm", "video_frames", "affinity_measure", "affinity",
-          "model", "checkpoint", "injection", "color", "video", "training", "host"]
+LAYERS = [
+    "errors",
+    "settings",
+    "schedule",
+    "condition",
+    "motion_module",
+    "frame_norm",
+    "video",
+    "affinity_measure",
+    "affinity",
+    "model",
+    "checkpoint",
+    "injection",
+    "color",
+    "training",
+    "evaluation",
+    "host",
+]
 HOST_ONLY = {"modules", "gradio", "ldm", "launch", "fastapi"}
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py"))
 
@@ -20,7 +38,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = package[:len(package) - node.level + 1] if node.level else []
+            base = package[: len(package) - node.level + 1] if node.level else []
             stem = ".".join([*base, *([node.module] if node.module else [])])
             names |= {f"{stem}.{alias.name}" for alias in node.names}
     return names
@@ -30,7 +48,14 @@ def layer(name: str) -> str | None:
     parts = name.split(".")
     if parts[0] != "lib_pia" or len(parts) < 2:
         return None
-    return next((known for known in sorted(LAYERS, key=len, reverse=True) if parts[1] == known or parts[1].startswith(known + "_")), parts[1])
+    return next(
+        (
+            known
+            for known in sorted(LAYERS, key=len, reverse=True)
+            if parts[1] == known or parts[1].startswith(known + "_")
+        ),
+        parts[1],
+    )
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -45,7 +70,9 @@ def test_imports_run_downwards(file):
             assert name.split(".")[0] not in HOST_ONLY - allowed, f"{file} imports {name}"
         other = layer(name)
         if other is not None:
-            assert LAYERS.index(other) <= LAYERS.index(own), f"{file} ({own}) imports {name} ({other}), which stands above it"
+            assert LAYERS.index(other) <= LAYERS.index(own), (
+                f"{file} ({own}) imports {name} ({other}), which stands above it"
+            )
 
 
 def test_the_script_is_wiring_only():

@@ -1,4 +1,5 @@
 """localizations/*.json cover every text that the panel shows, and nothing else."""
+
 import ast
 import json
 import re
@@ -13,7 +14,7 @@ FILES = sorted((ROOT / "localizations").glob("*.json"))
 STRING = r'"((?:[^"\\]|\\.)*)"'
 WORDS = re.compile(rf"\bwords\(\s*({STRING}(?:\s*\+\s*{STRING})*)")
 TEMPLATE = re.compile(r"\bwords\(`([^`]*)`")
-NAMES_AND_NUMBERS = {"gif", "mp4", "webp", "webm", "apng", "png", "1", "2", "4", "PIA"}      # the same in every language
+NAMES_AND_NUMBERS = {"gif", "mp4", "webp", "webm", "apng", "png", "1", "2", "4", "PIA"}  # the same in every language
 
 
 def javascript_texts():
@@ -30,7 +31,7 @@ def javascript_texts():
 
 def setting_texts():
     """Labels and explanations of the settings page: the second argument of `option(...)`, and `.info(...)`."""
-    tree = ast.parse((ROOT / "lib_pia/host/options.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "lib_pia/host/panel/options.py").read_text(encoding="utf-8"))
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "option":
@@ -42,7 +43,7 @@ def setting_texts():
 
 def panel_texts():
     shown = {text for field in FIELDS for text in (field.label, field.help)}
-    shown.discard(FIELDS[0].help)               # the accordion's header shows no explanation
+    shown.discard(FIELDS[0].help)  # the accordion's header shows no explanation
     return shown | {str(choice) for field in FIELDS for choice in field.choices} | {"Automatic"}
 
 

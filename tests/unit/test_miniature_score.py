@@ -9,7 +9,16 @@ from demo.miniature.scenes import FRAMES, to_bytes
 from demo.miniature.shapes import Figure, Scene, render
 from lib_pia.training import AffinityScale
 from tests.bench import miniature_score as score
-from tests.bench.miniature_cases import BASE, available, composed_cases, direction_cases, loop_cases, magnitude_cases, scene_of, style_cases
+from tests.bench.miniature_cases import (
+    BASE,
+    available,
+    composed_cases,
+    direction_cases,
+    loop_cases,
+    magnitude_cases,
+    scene_of,
+    style_cases,
+)
 from tests.bench.miniature_table import WITH, WITHOUT, rows_of, text_table
 
 SCENE = Scene("teal", (Figure("star", "orange", 32.0, 32.0, 12.0),))

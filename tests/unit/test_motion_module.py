@@ -1,4 +1,5 @@
 """The motion module and the clip-wide norm, by their properties."""
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from lib_pia.errors import SettingsError
 from lib_pia.frame_norm import clip_group_norm
 from lib_pia.motion_module import MotionModule, frame_attention
 
-shapes = st.tuples(st.integers(1, 3), st.integers(2, 5), st.integers(1, 3), st.integers(1, 3))      # B, F, H, W
+shapes = st.tuples(st.integers(1, 3), st.integers(2, 5), st.integers(1, 3), st.integers(1, 3))  # B, F, H, W
 
 
 def random_module(seed=0):
@@ -79,7 +80,7 @@ def test_channels_last_and_large_batches_give_the_same(module, monkeypatch):
     with torch.no_grad():
         y = module(x, 4)
         assert torch.allclose(module(x.to(memory_format=torch.channels_last), 4), y, atol=1e-5)
-        monkeypatch.setattr(motion_module, "GRID_LIMIT", 24)    # three pixels a call
+        monkeypatch.setattr(motion_module, "GRID_LIMIT", 24)  # three pixels a call
         monkeypatch.setattr(motion_module, "TOKENS_PER_PIECE_CPU", 5)
         assert torch.allclose(module(x, 4), y, atol=1e-5)
 
@@ -87,8 +88,11 @@ def test_channels_last_and_large_batches_give_the_same(module, monkeypatch):
 def test_attention_batches_stay_under_the_grid_limit(monkeypatch):
     batches = []
     real = torch.nn.functional.scaled_dot_product_attention
-    monkeypatch.setattr(motion_module.functional, "scaled_dot_product_attention",
-                        lambda q, k, v: batches.append(q.shape[0] * q.shape[1]) or real(q, k, v))
+    monkeypatch.setattr(
+        motion_module.functional,
+        "scaled_dot_product_attention",
+        lambda q, k, v: batches.append(q.shape[0] * q.shape[1]) or real(q, k, v),
+    )
     q, k, v = torch.randn(3, 1, 2, 70000 // 8, 8, 1)
     out = frame_attention(q, k, v)
     assert len(batches) == 2 and max(batches) <= 65535
@@ -107,7 +111,7 @@ def test_half_precision_is_near_full_precision(dtype, module):
 
 
 def reference_norm(x, frames, norm):
-    groups = x.double().unflatten(0, (-1, frames)).transpose(1, 2)              # [B, C, F, H, W]
+    groups = x.double().unflatten(0, (-1, frames)).transpose(1, 2)  # [B, C, F, H, W]
     return norm.double()(groups).transpose(1, 2).flatten(0, 1)
 
 
@@ -134,10 +138,10 @@ def test_the_clip_norm_of_half_precision_accumulates_in_full():
 def test_the_clip_norm_has_right_gradients():
     norm = nn.GroupNorm(2, 4).double()
     x = torch.randn(6, 4, 2, 2, requires_grad=True)
-    loss = (clip_group_norm(x, 3, norm.float()) * torch.arange(16.).view(1, 4, 2, 2)).sum()
-    ours, = torch.autograd.grad(loss, x)
-    loss = (reference_norm(x, 3, norm) * torch.arange(16.).view(1, 4, 2, 2)).sum()
-    theirs, = torch.autograd.grad(loss, x)
+    loss = (clip_group_norm(x, 3, norm.float()) * torch.arange(16.0).view(1, 4, 2, 2)).sum()
+    (ours,) = torch.autograd.grad(loss, x)
+    loss = (reference_norm(x, 3, norm) * torch.arange(16.0).view(1, 4, 2, 2)).sum()
+    (theirs,) = torch.autograd.grad(loss, x)
     assert torch.allclose(ours, theirs, atol=1e-4)
 
 
@@ -148,13 +152,19 @@ def test_the_condition_is_affinity_then_latent():
     assert torch.equal(condition[1, 0], torch.full((2, 3), 0.5)) and torch.equal(condition[0, 1:], latent[0])
     per_pixel = torch.rand(2, 1, 2, 3)
     assert torch.equal(build_condition(latent, per_pixel)[:, :1], per_pixel)
-    assert torch.equal(ConditionModule(7)(condition), torch.zeros(2, 7, 2, 3))        # starts at zero
+    assert torch.equal(ConditionModule(7)(condition), torch.zeros(2, 7, 2, 3))  # starts at zero
 
 
-@pytest.mark.parametrize("latent, affinity, sentence", [
-    ((2, 4, 2, 2), (3,), r"condition latent has shape \[2, 4, 2, 2\]; it must be \[1, 4, H, W\]"),
-    ((1, 3, 2, 2), (3,), "condition latent"), ((1, 4, 2, 2), (3, 1, 4, 4), r"it must be \[F\] or \[F, 1, 2, 2\]"),
-    ((1, 4, 2, 2), (3, 2, 2, 2), "affinity has shape"), ((1, 4, 2, 2), (0,), "affinity has shape")])
+@pytest.mark.parametrize(
+    "latent, affinity, sentence",
+    [
+        ((2, 4, 2, 2), (3,), r"condition latent has shape \[2, 4, 2, 2\]; it must be \[1, 4, H, W\]"),
+        ((1, 3, 2, 2), (3,), "condition latent"),
+        ((1, 4, 2, 2), (3, 1, 4, 4), r"it must be \[F\] or \[F, 1, 2, 2\]"),
+        ((1, 4, 2, 2), (3, 2, 2, 2), "affinity has shape"),
+        ((1, 4, 2, 2), (0,), "affinity has shape"),
+    ],
+)
 def test_conditions_of_a_wrong_shape(latent, affinity, sentence):
     with pytest.raises(SettingsError, match=sentence):
         build_condition(torch.zeros(latent), torch.zeros(affinity))

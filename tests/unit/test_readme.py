@@ -1,4 +1,5 @@
 """The documents say what is true: every error sentence, every setting, every file that they point at."""
+
 import re
 
 import pytest
@@ -9,7 +10,7 @@ from tests.error_texts import DOCUMENTS, ROOT, listing, sentences, with_list
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path, training", DOCUMENTS, ids=["README", "TRAINING"])
+@pytest.mark.parametrize("path, training", DOCUMENTS, ids=["ERRORS", "TRAINING"])
 def test_every_error_text_is_in_its_document(path, training):
     text = path.read_text(encoding="utf-8")
     assert text == with_list(text, training), "run: python -m tests.error_texts"
@@ -18,7 +19,9 @@ def test_every_error_text_is_in_its_document(path, training):
 
 def test_the_list_finds_new_sentences(tmp_path):
     file = tmp_path / "x.py"
-    file.write_text('def f(n):\n    raise SettingsError(f"Clip {n} is odd; "\n                        "make it even.")\n')
+    file.write_text(
+        'def f(n):\n    raise SettingsError(f"Clip {n} is odd; "\n                        "make it even.")\n'
+    )
     assert sentences(file) == ["Clip … is odd; make it even."]
 
 
@@ -31,7 +34,7 @@ def test_every_setting_is_in_the_table(field):
 
 
 def test_links_lead_to_files():
-    for document in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/TRAINING.md"):
+    for document in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/ERRORS.md", "docs/TRAINING.md"):
         path = ROOT / document
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{document} points at {target}"

@@ -1,4 +1,5 @@
 """The linear schedule, and that what was lent is given back."""
+
 import pytest
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ def test_both_names_are_lent_and_given_back(error):
     try:
         with lend_schedule(model, lent):
             assert torch.equal(model.alphas_cumprod, lent) and torch.equal(model.alphas_cumprod_original, lent)
-            model.alphas_cumprod = torch.ones(3)                # what the host does in between does not matter
+            model.alphas_cumprod = torch.ones(3)  # what the host does in between does not matter
             if error:
                 raise error
     except (ValueError, KeyboardInterrupt):

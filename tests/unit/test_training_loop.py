@@ -12,7 +12,18 @@ from lib_pia.injection import inject
 from lib_pia.training import TrainConfig, Trainer, fresh_model, load_initial, train
 from lib_pia.training.ema import WeightAverage
 from lib_pia.training.memory import recompute_in_backward
-from tests.unit.training_toys import FRAMES, HEIGHT, TEXT, TOKENS, WIDTH, square_clips, tensors_of, toy_clips, toy_trainer, toy_unet
+from tests.unit.training_toys import (
+    FRAMES,
+    HEIGHT,
+    TEXT,
+    TOKENS,
+    WIDTH,
+    square_clips,
+    tensors_of,
+    toy_clips,
+    toy_trainer,
+    toy_unet,
+)
 
 torch.set_num_threads(1)
 

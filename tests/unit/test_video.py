@@ -1,4 +1,5 @@
 """Clips are written, decoded again and compared: frames, times, sizes, pixels, loops."""
+
 import math
 import struct
 from fractions import Fraction
@@ -13,11 +14,11 @@ from PIL import Image
 from lib_pia.errors import MediaError, SettingsError
 from lib_pia.settings import FORMATS
 from lib_pia.video import ClipOptions, clip_info, encode_clip, read_clip
-from lib_pia.video_encode import FORMAT, Clip, interpolated
-from lib_pia.video_frames import changed_box, even_sides, evenly, evenly_chosen, ping_pong, whole_delays
+from lib_pia.video.encode import FORMAT, Clip, interpolated
+from lib_pia.video.frames import changed_box, even_sides, evenly, evenly_chosen, ping_pong, whole_delays
 
 VIDEOS = [name for name in FORMATS if name != "png"]
-PSNR_FLOOR = {"gif": 30, "mp4": 33, "webp": 30, "webm": 30, "apng": 200}      # dB
+PSNR_FLOOR = {"gif": 30, "mp4": 33, "webp": 30, "webm": 30, "apng": 200}  # dB
 
 
 def moving(count: int = 8, height: int = 64, width: int = 64) -> np.ndarray:
@@ -26,7 +27,7 @@ def moving(count: int = 8, height: int = 64, width: int = 64) -> np.ndarray:
     background = np.stack([90 + 50 * np.sin(x / 17), 110 + 40 * np.cos(y / 13), 60 + x + 0 * y], -1)
     clip = np.repeat(background[None], count, 0)
     for t, frame in enumerate(clip):
-        frame[height // 4:height // 2, 4 + 3 * t:20 + 3 * t] = (235, 225, 200)
+        frame[height // 4 : height // 2, 4 + 3 * t : 20 + 3 * t] = (235, 225, 200)
     return clip.astype(np.uint8)
 
 
@@ -36,7 +37,7 @@ def pixels(path: Path, count: int = 1000) -> np.ndarray:
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     error = ((a.astype(float) - b) ** 2).mean()
-    return 999 if error == 0 else float(10 * np.log10(255 ** 2 / error))
+    return 999 if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def write(frames, folder: Path, *formats: str, **options):
@@ -53,7 +54,14 @@ def test_all_formats_hold_the_clip(tmp_path):
     clip = moving()
     files = write(clip, tmp_path)
     assert [file.format for file in files] == list(FORMATS)
-    assert [file.mime for file in files] == ["image/gif", "video/mp4", "image/webp", "video/webm", "image/apng", "image/png"]
+    assert [file.mime for file in files] == [
+        "image/gif",
+        "video/mp4",
+        "image/webp",
+        "video/webm",
+        "image/apng",
+        "image/png",
+    ]
     for file in files:
         assert (file.frames, file.fps, file.width, file.height, file.duration) == (8, 8.0, 64, 64, 1.0)
         if file.format != "png":
@@ -62,12 +70,13 @@ def test_all_formats_hold_the_clip(tmp_path):
             assert info.fps == pytest.approx(8) and info.duration == pytest.approx(1)
             assert psnr(pixels(file.path), clip) > PSNR_FLOOR[file.format], file.format
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ["clip.gif", "clip.mp4", "clip.png", "clip.webm", "clip.webp", *[f"clip-{i:05}.png" for i in range(8)]])
+        ["clip.gif", "clip.mp4", "clip.png", "clip.webm", "clip.webp", *[f"clip-{i:05}.png" for i in range(8)]]
+    )
 
 
 def test_png_frames_are_exact(tmp_path):
     clip = moving(3)
-    file, = write(clip, tmp_path, "png")
+    (file,) = write(clip, tmp_path, "png")
     assert [path.name for path in file.paths] == ["clip-00000.png", "clip-00001.png", "clip-00002.png"]
     assert all(np.array_equal(np.asarray(Image.open(path)), frame) for path, frame in zip(file.paths, clip))
 
@@ -75,7 +84,7 @@ def test_png_frames_are_exact(tmp_path):
 def test_apng_is_exact_also_where_little_changes(tmp_path):
     clip = np.repeat(moving(1), 5, 0)
     clip[2, 10, 20] = clip[3, 63, 63] = clip[3, 0, 1] = 255
-    file, = write(clip, tmp_path, "apng")
+    (file,) = write(clip, tmp_path, "apng")
     assert np.array_equal(pixels(file.path), clip)
 
 
@@ -89,7 +98,7 @@ def test_pictures_and_arrays_give_the_same_files(tmp_path):
 
 @pytest.mark.parametrize("size", [(65, 63), (64, 65), (1, 1)])
 def test_odd_and_tiny_sizes_are_written(tmp_path, size):
-    clip = moving(3, 96, 96)[:, :size[0], :size[1]]
+    clip = moving(3, 96, 96)[:, : size[0], : size[1]]
     for file in write(clip, tmp_path):
         wanted = even_sides(clip).shape[1:3] if file.format == "mp4" else size
         assert (file.height, file.width) == wanted
@@ -99,7 +108,7 @@ def test_odd_and_tiny_sizes_are_written(tmp_path, size):
 
 def test_an_odd_mp4_repeats_its_last_line(tmp_path):
     clip = moving(3, 65, 63)
-    file, = write(clip, tmp_path, "mp4", mp4_crf=1)
+    (file,) = write(clip, tmp_path, "mp4", mp4_crf=1)
     decoded = pixels(file.path)
     assert psnr(decoded[:, :65, :63], clip) > 33
     assert np.abs(decoded[:, 65].astype(int) - decoded[:, 64]).mean() < 6
@@ -107,7 +116,7 @@ def test_an_odd_mp4_repeats_its_last_line(tmp_path):
 
 @pytest.mark.parametrize("name", VIDEOS)
 def test_frames_that_are_all_the_same_all_count(tmp_path, name):
-    file, = write(np.repeat(moving(1), 16, 0), tmp_path, name)
+    (file,) = write(np.repeat(moving(1), 16, 0), tmp_path, name)
     info = clip_info(file.path)
     assert (info.frames, info.duration) == (16, pytest.approx(2.0)) and len(read_clip(file.path)) == 16
 
@@ -115,13 +124,13 @@ def test_frames_that_are_all_the_same_all_count(tmp_path, name):
 @pytest.mark.parametrize("fps", [1, 7, 24, 60])
 def test_every_format_lasts_as_long_as_it_should(tmp_path, fps):
     for file in write(moving(5, 32, 32), tmp_path, *VIDEOS, fps=fps):
-        tick = {"gif": 0.01, "webm": 0.002}.get(file.format, 0.001)         # WebM starts and ends on thousandths
+        tick = {"gif": 0.01, "webm": 0.002}.get(file.format, 0.001)  # WebM starts and ends on thousandths
         assert clip_info(file.path).duration == pytest.approx(5 / fps, abs=tick)
         assert file.duration == pytest.approx(5 / fps, abs=tick) and file.frames == clip_info(file.path).frames
 
 
 def test_gif_delays_alternate_to_keep_the_time(tmp_path):
-    file, = write(moving(16, 16, 16), tmp_path, "gif", fps=8)
+    (file,) = write(moving(16, 16, 16), tmp_path, "gif", fps=8)
     with Image.open(file.path) as image:
         delays = []
         for index in range(16):
@@ -131,7 +140,7 @@ def test_gif_delays_alternate_to_keep_the_time(tmp_path):
 
 
 def test_gifs_faster_than_browsers_play_leave_frames_out(tmp_path):
-    file, = write(moving(60, 16, 16), tmp_path, "gif", fps=60)
+    (file,) = write(moving(60, 16, 16), tmp_path, "gif", fps=60)
     with Image.open(file.path) as image:
         assert image.n_frames == file.frames == 50 and image.info["duration"] >= 20
     assert file.fps == pytest.approx(50) and file.duration == pytest.approx(1)
@@ -165,8 +174,11 @@ def test_ffmpeg_is_told_the_same_choice(total, wanted):
 def test_a_gif_has_the_colours_of_every_frame(tmp_path):
     """Also of the last one, which nothing comes after, and of clips in which nothing changes."""
     colours = [(250, 10, 10), (10, 250, 10), (10, 10, 250)]
-    for clip in ([Image.new("RGB", (16, 16), colour) for colour in colours], [Image.new("RGB", (16, 16), colours[0])] * 4):
-        file, = write(clip, tmp_path, "gif")
+    for clip in (
+        [Image.new("RGB", (16, 16), colour) for colour in colours],
+        [Image.new("RGB", (16, 16), colours[0])] * 4,
+    ):
+        (file,) = write(clip, tmp_path, "gif")
         assert psnr(pixels(file.path), np.stack([np.asarray(frame) for frame in clip])) > 35
 
 
@@ -186,14 +198,14 @@ def test_loop_count_is_the_number_of_plays(tmp_path, plays, netscape, chunk):
 @settings(deadline=None, max_examples=50)
 def test_ping_pong_plays_the_inner_frames_backwards(frames):
     there_and_back = ping_pong(frames)
-    assert there_and_back[:len(frames)] == frames
-    assert there_and_back[len(frames):] == frames[1:-1][::-1]
+    assert there_and_back[: len(frames)] == frames
+    assert there_and_back[len(frames) :] == frames[1:-1][::-1]
 
 
 @pytest.mark.parametrize("name", VIDEOS)
 def test_ping_pong_clips_return(tmp_path, name):
     clip = moving(4)
-    file, = write(clip, tmp_path, name, ping_pong=True)
+    (file,) = write(clip, tmp_path, name, ping_pong=True)
     assert file.frames == 6 and file.duration == 0.75
     assert psnr(pixels(file.path), clip[[0, 1, 2, 3, 2, 1]]) > PSNR_FLOOR[name]
 
@@ -201,25 +213,25 @@ def test_ping_pong_clips_return(tmp_path, name):
 @pytest.mark.parametrize("factor", [2, 4])
 def test_interpolation_puts_moving_frames_between_the_given_ones(tmp_path, factor):
     clip = moving(6)
-    file, = write(clip, tmp_path, "apng", interpolate=factor)
+    (file,) = write(clip, tmp_path, "apng", interpolate=factor)
     frames = pixels(file.path)
     assert file.frames == len(frames) == 5 * factor + 1 and file.fps == 8 * factor
     assert np.array_equal(frames[::factor], clip)
-    square = [np.argwhere(frame.min(-1) > 180)[:, 1].mean() for frame in frames]     # where it is, px
+    square = [np.argwhere(frame.min(-1) > 180)[:, 1].mean() for frame in frames]  # where it is, px
     assert (np.diff(square) >= -0.3).all()
-    halfway = np.array(square[factor // 2::factor])
+    halfway = np.array(square[factor // 2 :: factor])
     assert np.abs(halfway - (np.array(square[:-1:factor]) + 1.5)).max() < 1
 
 
 def test_ping_pong_comes_after_interpolation(tmp_path):
-    file, = write(moving(4), tmp_path, "apng", interpolate=2, ping_pong=True)
+    (file,) = write(moving(4), tmp_path, "apng", interpolate=2, ping_pong=True)
     frames = pixels(file.path)
     assert len(frames) == 12 and np.array_equal(frames[7:], frames[1:6][::-1])
 
 
 @pytest.mark.parametrize("shape", [(2, 17, 5), (3, 33, 31), (1, 40, 40)])
 def test_interpolation_takes_every_size_and_length(shape):
-    clip = Clip(moving(shape[0], 64, 64)[:, :shape[1], :shape[2]], Fraction(8))
+    clip = Clip(moving(shape[0], 64, 64)[:, : shape[1], : shape[2]], Fraction(8))
     assert interpolated(clip, 2).frames.shape == ((shape[0] - 1) * 2 + 1, *shape[1:], 3)
 
 
@@ -231,34 +243,42 @@ def test_equal_clips_are_equal_files(tmp_path):
 
 
 def test_the_mp4_can_be_played_while_it_loads(tmp_path):
-    file, = write(moving(3), tmp_path, "mp4")
+    (file,) = write(moving(3), tmp_path, "mp4")
     data = file.path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-@pytest.mark.parametrize(("name", "better", "worse"), [
-    ("mp4", dict(mp4_crf=10), dict(mp4_crf=40)),
-    ("webm", dict(webm_crf=10), dict(webm_crf=55)),
-    ("webp", dict(webp_quality=95), dict(webp_quality=10)),
-    ("gif", dict(gif_colors=256), dict(gif_colors=8)),
-])
+@pytest.mark.parametrize(
+    ("name", "better", "worse"),
+    [
+        ("mp4", dict(mp4_crf=10), dict(mp4_crf=40)),
+        ("webm", dict(webm_crf=10), dict(webm_crf=55)),
+        ("webp", dict(webp_quality=95), dict(webp_quality=10)),
+        ("gif", dict(gif_colors=256), dict(gif_colors=8)),
+    ],
+)
 def test_quality_settings_change_the_quality(tmp_path, name, better, worse):
     clip = moving(4)
-    good, bad = (pixels(write(clip, tmp_path / str(i), name, **options)[0].path) for i, options in enumerate((better, worse)))
+    good, bad = (
+        pixels(write(clip, tmp_path / str(i), name, **options)[0].path) for i, options in enumerate((better, worse))
+    )
     assert psnr(good, clip) > psnr(bad, clip) + 2
 
 
 def test_gif_dithers_differ(tmp_path):
     clip = moving(3)
-    files = [write(clip, tmp_path / name, "gif", gif_dither=name, gif_colors=16)[0] for name in ("bayer", "sierra2_4a", "none")]
+    files = [
+        write(clip, tmp_path / name, "gif", gif_dither=name, gif_colors=16)[0]
+        for name in ("bayer", "sierra2_4a", "none")
+    ]
     assert len({file.path.read_bytes() for file in files}) == 3
 
 
 def test_static_parts_cost_nothing_in_webp_and_apng(tmp_path):
     clip = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8), 8, 0)
     for name in ("webp", "apng"):
-        still, = write(clip[:1], tmp_path / "one", name)
-        moving_file, = write(clip, tmp_path / "all", name)
+        (still,) = write(clip[:1], tmp_path / "one", name)
+        (moving_file,) = write(clip, tmp_path / "all", name)
         assert moving_file.path.stat().st_size < 1.3 * still.path.stat().st_size
 
 
@@ -269,7 +289,9 @@ def test_the_changed_box_holds_every_change(data):
     before = np.zeros((height, width, 3), np.uint8)
     after = before.copy()
     for _ in range(data.draw(st.integers(0, 3))):
-        after[data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, 2))] = 1
+        after[
+            data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, 2))
+        ] = 1
     left, top, right, bottom = changed_box(before, after, 2)
     patched = before.copy()
     patched[top:bottom, left:right] = after[top:bottom, left:right]
@@ -284,14 +306,21 @@ def test_formats_are_written_once_each_in_the_order_asked_for(tmp_path):
 
 
 def test_a_stem_with_dots_keeps_them_and_folders_are_made(tmp_path):
-    file, = encode_clip(moving(2, 16, 16), str(tmp_path / "new" / "00001-v1.5.final"), ["apng"])
+    (file,) = encode_clip(moving(2, 16, 16), str(tmp_path / "new" / "00001-v1.5.final"), ["apng"])
     assert file.path == tmp_path / "new" / "00001-v1.5.final.png" and file.path.exists()
 
 
-@pytest.mark.parametrize(("kwargs", "words"), [
-    (dict(interpolate=3), "1, 2 or 4"), (dict(fps=0), "fps is 0"), (dict(gif_colors=1), "gif_colors"), (dict(gif_dither="dots"), "bayer"),
-    (dict(mp4_crf=52), "from 0 to 51"), (dict(loop_count=-1), "loop_count"),
-])
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        (dict(interpolate=3), "1, 2 or 4"),
+        (dict(fps=0), "fps is 0"),
+        (dict(gif_colors=1), "gif_colors"),
+        (dict(gif_dither="dots"), "bayer"),
+        (dict(mp4_crf=52), "from 0 to 51"),
+        (dict(loop_count=-1), "loop_count"),
+    ],
+)
 def test_options_out_of_range_are_refused(kwargs, words):
     with pytest.raises(SettingsError, match=words):
         ClipOptions(**kwargs)

@@ -1,4 +1,5 @@
 """What cannot be written costs its own format only, and leaves nothing half done behind."""
+
 import errno
 import os
 import signal
@@ -10,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib_pia import video, video_ffmpeg
 from lib_pia.errors import HostError
-from lib_pia.video import ClipOptions, encode_clip
-from lib_pia.video_ffmpeg import FFmpegFailed, ffmpeg_path, run_ffmpeg
+from lib_pia.video import ClipOptions, clip_files, encode_clip
+from lib_pia.video import ffmpeg as video_ffmpeg
+from lib_pia.video.ffmpeg import FFmpegFailed, ffmpeg_path, run_ffmpeg
 
 CLIP = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
 WITHOUT_FFMPEG = ["webp", "apng", "png"]
@@ -35,13 +36,22 @@ def left_behind(folder: Path) -> list[str]:
     return [path.name for path in (folder / "out").iterdir() if path.name.startswith(".pia-")]
 
 
-@pytest.mark.parametrize(("script", "words"), [
-    ("cat >/dev/null; echo '[out#0] No space left on device' >&2; exit 1", "disk full"),
-    ("echo \"[vost#0:0 @ 0x1] Unknown encoder 'libx264'\" >&2; echo 'Error opening output.' >&2; exit 1", "no encoder libx264"),
-    ("cat >/dev/null; echo 'encoding frame 3' >&2; kill -9 $$", "SIGKILL.*last words: encoding frame 3"),
-    ("exit 3", "exit code 3"),
-    ("echo '[libx264 @ 0x2] broken setting' >&2; echo 'Conversion failed!' >&2; exit 1", "failed: broken setting\\."),
-])
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("cat >/dev/null; echo '[out#0] No space left on device' >&2; exit 1", "disk full"),
+        (
+            "echo \"[vost#0:0 @ 0x1] Unknown encoder 'libx264'\" >&2; echo 'Error opening output.' >&2; exit 1",
+            "no encoder libx264",
+        ),
+        ("cat >/dev/null; echo 'encoding frame 3' >&2; kill -9 $$", "SIGKILL.*last words: encoding frame 3"),
+        ("exit 3", "exit code 3"),
+        (
+            "echo '[libx264 @ 0x2] broken setting' >&2; echo 'Conversion failed!' >&2; exit 1",
+            "failed: broken setting\\.",
+        ),
+    ],
+)
 def test_a_failing_ffmpeg_costs_its_own_formats_only(tmp_path, monkeypatch, script, words):
     fake_ffmpeg(monkeypatch, tmp_path, script)
     files = encode(tmp_path)
@@ -58,7 +68,11 @@ def test_a_failing_ffmpeg_costs_its_own_formats_only(tmp_path, monkeypatch, scri
 def test_an_ffmpeg_that_writes_nothing_useful_is_noticed(tmp_path, monkeypatch):
     """A GIF with another number of frames than were given is not passed on."""
     real = ffmpeg_path()
-    fake_ffmpeg(monkeypatch, tmp_path, f'cat >/dev/null; "{real}" -loglevel error -f lavfi -i color=s=16x16:d=0.2:r=5 -f gif pipe:1')
+    fake_ffmpeg(
+        monkeypatch,
+        tmp_path,
+        f'cat >/dev/null; "{real}" -loglevel error -f lavfi -i color=s=16x16:d=0.2:r=5 -f gif pipe:1',
+    )
     assert "1 frames into the GIF instead of 3" in encode(tmp_path, ["gif"]).errors["gif"].detail
 
 
@@ -83,14 +97,20 @@ def test_an_ffmpeg_that_cannot_be_started_is_said(tmp_path, monkeypatch):
     assert "could not be started" in encode(tmp_path, ["mp4"]).errors["mp4"].detail
 
 
-@pytest.mark.parametrize(("number", "words"), [
-    (errno.ENOSPC, "is full; free some space"), (errno.EROFS, "is read-only"), (errno.EACCES, "is read-only"),
-    (errno.EIO, os.strerror(errno.EIO)),
-])
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "is full; free some space"),
+        (errno.EROFS, "is read-only"),
+        (errno.EACCES, "is read-only"),
+        (errno.EIO, os.strerror(errno.EIO)),
+    ],
+)
 def test_what_the_file_system_refuses_is_a_sentence(tmp_path, monkeypatch, number, words):
     def refuse(*_):
         raise OSError(number, os.strerror(number))
-    monkeypatch.setattr("lib_pia.video_encode.os.replace", refuse)
+
+    monkeypatch.setattr("lib_pia.video.encode.os.replace", refuse)
     files = encode(tmp_path)
     assert list(files) == [] and len(files.errors) == 6
     assert all(words in error.detail for error in files.errors.values())
@@ -103,14 +123,15 @@ def test_a_really_full_disk_is_recognised():
 
 
 def test_half_a_set_of_png_frames_is_taken_back(tmp_path, monkeypatch):
-    real, calls = video.write_png, []
+    real, calls = clip_files.write_png, []
 
     def fail_at_the_third(frame, path, options):
         calls.append(path)
         if len(calls) == 3:
             raise OSError(errno.ENOSPC, "full")
         real(frame, path, options)
-    monkeypatch.setattr(video, "write_png", fail_at_the_third)
+
+    monkeypatch.setattr(clip_files, "write_png", fail_at_the_third)
     assert "full" in encode(tmp_path, ["png"]).errors["png"].detail
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -118,7 +139,7 @@ def test_half_a_set_of_png_frames_is_taken_back(tmp_path, monkeypatch):
 def test_a_failed_format_keeps_the_file_of_before(tmp_path, monkeypatch):
     encode(tmp_path, ["mp4"])
     before = (tmp_path / "out" / "clip.mp4").read_bytes()
-    fake_ffmpeg(monkeypatch, tmp_path, "for last; do :; done; echo half > \"${last#file:}\"; exit 1")
+    fake_ffmpeg(monkeypatch, tmp_path, 'for last; do :; done; echo half > "${last#file:}"; exit 1')
     assert encode(tmp_path, ["mp4"]).errors
     assert (tmp_path / "out" / "clip.mp4").read_bytes() == before and left_behind(tmp_path) == []
 
@@ -128,6 +149,7 @@ def test_interrupting_leaves_nothing_behind_and_ends_ffmpeg(tmp_path, monkeypatc
 
     def interrupt(signum, frame):
         raise KeyboardInterrupt
+
     previous = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
@@ -155,22 +177,29 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
 
 def test_long_and_foreign_names_are_written(tmp_path):
     name = "-ünïcode 漢字 😀 %03d ' \" : " + "p" * 180
-    files = encode_clip(CLIP, tmp_path / "ordner é" / name, ["gif", "mp4", "webm", *WITHOUT_FFMPEG], ClipOptions(infotext="é"))
+    files = encode_clip(
+        CLIP, tmp_path / "ordner é" / name, ["gif", "mp4", "webm", *WITHOUT_FFMPEG], ClipOptions(infotext="é")
+    )
     assert files.errors == {} and all(file.path.name.startswith(name) and file.path.stat().st_size for file in files)
 
 
 def test_a_decoder_error_is_a_sentence_too(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise ValueError("too wide")
-    monkeypatch.setattr("lib_pia.video_encode.webp", broken)
+
+    monkeypatch.setattr("lib_pia.video.encode.webp", broken)
     files = encode(tmp_path, ["webp", "apng"])
     assert files.errors["webp"].detail == "The webp clip could not be written: ValueError: too wide."
     assert [file.format for file in files] == ["apng"]
 
 
 def test_an_ffmpeg_that_talks_before_it_listens_does_not_block(tmp_path, monkeypatch):
-    fake_ffmpeg(monkeypatch, tmp_path, "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); "
-                 "echo 'a warning that fills up the pipe of standard error after a while' >&2; done; cat; exit 0")
+    fake_ffmpeg(
+        monkeypatch,
+        tmp_path,
+        "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); "
+        "echo 'a warning that fills up the pipe of standard error after a while' >&2; done; cat; exit 0",
+    )
     blocks = [bytes([i]) * 100_000 for i in range(10)]
     assert run_ffmpeg([], blocks, limit_s=60) == b"".join(blocks)
 
@@ -187,5 +216,8 @@ def test_frames_that_fail_on_their_way_are_not_a_shorter_clip():
     def frames():
         yield bytes(16 * 16 * 3)
         raise MemoryError("no more")
+
     with pytest.raises(MemoryError):
-        run_ffmpeg(["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", "16x16", "-i", "pipe:0", "-f", "null", "-"], frames())
+        run_ffmpeg(
+            ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", "16x16", "-i", "pipe:0", "-f", "null", "-"], frames()
+        )

@@ -1,4 +1,5 @@
 """The infotext comes back out of every format as it went in, and where the WebUI looks for it."""
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -6,12 +7,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_pia.video import ClipOptions, clip_infotext, encode_clip
-from lib_pia.video_metadata import clean, comment_of_ffmetadata, exif_bytes, exif_comment, ffmetadata
+from lib_pia.video.metadata import clean, comment_of_ffmetadata, exif_bytes, exif_comment, ffmetadata
 
 CLIP = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
 ALL = ["gif", "mp4", "webp", "webm", "apng", "png"]
-LETTERS = "".join(map(chr, range(1, 0x180))) + "漢字☃😀\u2028\ufeff\uffff\U0010ffff" + 20 * "\\\n=;#\""      # the hard ones often
-HARD = "a \"girl\" = smiling; #1 \\ end\\\n=;#\\\nNegative prompt: ☃ 😀 é 漢\tb\nSteps: 25, Size: 64x64, PIA motion: \"loop, 1\"\\"
+LETTERS = (
+    "".join(map(chr, range(1, 0x180))) + "漢字☃😀\u2028\ufeff\uffff\U0010ffff" + 20 * '\\\n=;#"'
+)  # the hard ones often
+HARD = (
+    'a "girl" = smiling; #1 \\ end\\\n=;#\\\nNegative prompt: ☃ 😀 é 漢\tb\n'
+    'Steps: 25, Size: 64x64, PIA motion: "loop, 1"\\'
+)
 
 
 def infotexts(folder, text: str) -> dict[str, str | None]:
@@ -20,8 +26,9 @@ def infotexts(folder, text: str) -> dict[str, str | None]:
     return {file.format: clip_infotext(file.path) for file in files}
 
 
-@pytest.mark.parametrize("text", [HARD, "x" * 200_000, "é\\=\n" * 20_000, " spaces around \n\n"],
-                         ids=["hard", "long", "escaped", "spaces"])
+@pytest.mark.parametrize(
+    "text", [HARD, "x" * 200_000, "é\\=\n" * 20_000, " spaces around \n\n"], ids=["hard", "long", "escaped", "spaces"]
+)
 def test_every_format_gives_the_infotext_back(tmp_path, text):
     assert infotexts(tmp_path, text) == dict.fromkeys(ALL, text)
 
@@ -56,7 +63,8 @@ def test_without_an_infotext_nothing_is_written(tmp_path):
 
 
 def test_the_webui_finds_it_where_it_looks(tmp_path):
-    """`read_info_from_image` of the WebUI takes "parameters" (PNG), else the EXIF UserComment, else the comment (GIF)."""
+    """`read_info_from_image` of the WebUI takes "parameters" (PNG), else the EXIF UserComment, else the comment
+    (GIF)."""
     files = {file.format: file for file in encode_clip(CLIP, tmp_path / "c", ALL, ClipOptions(infotext=HARD))}
     for name in ("apng", "png"):
         with Image.open(files[name].path) as image:
@@ -69,16 +77,19 @@ def test_the_webui_finds_it_where_it_looks(tmp_path):
 
 
 def test_every_frame_of_png_carries_it(tmp_path):
-    file, = encode_clip(CLIP, tmp_path / "c", ["png"], ClipOptions(infotext="seed 1"))
+    (file,) = encode_clip(CLIP, tmp_path / "c", ["png"], ClipOptions(infotext="seed 1"))
     assert [clip_infotext(path) for path in file.paths] == ["seed 1"] * 2
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (b"ASCII\0\0\0plain", "plain"),
-    (b"UNICODE\0" + "漢".encode("utf-16"), "漢"),
-    ("already text", "already text"),
-    (b"\0\0bare", "bare"),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"ASCII\0\0\0plain", "plain"),
+        (b"UNICODE\0" + "漢".encode("utf-16"), "漢"),
+        ("already text", "already text"),
+        (b"\0\0bare", "bare"),
+    ],
+)
 def test_comments_of_other_programs_are_read(value, text):
     assert exif_comment(value) == text
 

@@ -1,4 +1,5 @@
 """Clips that users drop on the panel: every kind is read, and what cannot be used is refused in one sentence."""
+
 import io
 import os
 import subprocess
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_pia import video_read
 from lib_pia.errors import MediaError
 from lib_pia.settings import FORMATS
-from lib_pia.video import ClipOptions, clip_info, clip_infotext, encode_clip, main, read_clip
-from lib_pia.video_ffmpeg import run_ffmpeg
+from lib_pia.video import ClipOptions, clip_info, clip_infotext, encode_clip, read_clip
+from lib_pia.video import read as video_read
+from lib_pia.video.__main__ import main
+from lib_pia.video.ffmpeg import run_ffmpeg
 
 VIDEOS = [name for name in FORMATS if name != "png"]
 LEVELS = 40
@@ -68,7 +70,7 @@ def test_merged_frames_count_as_often_as_they_are_shown(tmp_path):
         path = tmp_path / f"merged.{suffix}"
         shown[0].save(path, save_all=True, append_images=shown[1:], duration=100)
         with Image.open(path) as image:
-            assert image.n_frames == 3      # this is what Pillow does with equal neighbours
+            assert image.n_frames == 3  # this is what Pillow does with equal neighbours
         assert greys(read_clip(path)) == [0, 1, 1, 1, 2]
         assert clip_info(path).frames == 5 and clip_info(path).fps == pytest.approx(10)
 
@@ -81,18 +83,34 @@ def test_gif_frames_without_a_delay_last_as_long_as_in_browsers(tmp_path):
 
 def test_a_matroska_with_odd_size_and_uneven_times_is_read(tmp_path):
     path = tmp_path / "cut.mkv"
-    run_ffmpeg(["-f", "lavfi", "-i", "testsrc=s=63x35:d=2:r=10", "-vf", "select='not(eq(mod(n,3),1))'", "-c:v", "libvpx-vp9",
-                "-f", "matroska", f"file:{path}"])
+    run_ffmpeg(
+        [
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc=s=63x35:d=2:r=10",
+            "-vf",
+            "select='not(eq(mod(n,3),1))'",
+            "-c:v",
+            "libvpx-vp9",
+            "-f",
+            "matroska",
+            f"file:{path}",
+        ]
+    )
     assert all(frame.size == (63, 35) for frame in read_clip(path)) and clip_info(path).frames == len(read_clip(path))
 
 
 def test_a_long_clip_gives_as_many_frames_as_asked_for(tmp_path):
     path = tmp_path / "long.mp4"
-    run_ffmpeg(["-f", "lavfi", "-i", "testsrc=s=32x32:d=60:r=25", "-c:v", "libx264", "-preset", "ultrafast", f"file:{path}"])
+    run_ffmpeg(
+        ["-f", "lavfi", "-i", "testsrc=s=32x32:d=60:r=25", "-c:v", "libx264", "-preset", "ultrafast", f"file:{path}"]
+    )
     assert len(read_clip(path, 1000)) == 1000 and len(read_clip(path)) == 32
 
 
 # ---- what is refused
+
 
 @pytest.mark.parametrize("name", VIDEOS)
 def test_broken_files_are_refused_and_so_are_empty_ones(clips, name, tmp_path):
@@ -103,7 +121,11 @@ def test_broken_files_are_refused_and_so_are_empty_ones(clips, name, tmp_path):
         for read in (read_clip, clip_info):
             with pytest.raises(MediaError) as error:
                 read(path)
-            assert error.value.detail.startswith(path.name) and error.value.detail.endswith(".") and "\n" not in error.value.detail
+            assert (
+                error.value.detail.startswith(path.name)
+                and error.value.detail.endswith(".")
+                and "\n" not in error.value.detail
+            )
 
 
 @pytest.mark.parametrize("name", ["gif", "webp", "apng"])
@@ -135,7 +157,7 @@ def test_sound_without_pictures_is_no_clip(tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_single_frame_is_no_motion(tmp_path, name):
-    file, = encode_clip(graded(2)[1:], tmp_path / "one", [name])
+    (file,) = encode_clip(graded(2)[1:], tmp_path / "one", [name])
     with pytest.raises(MediaError, match="has 1 frame; a clip needs at least 2"):
         read_clip(file.path)
     assert greys(read_clip(file.path, min_frames=1)) == [1]
@@ -156,6 +178,7 @@ def test_a_huge_canvas_is_refused_before_it_is_decoded(tmp_path):
         header = bytearray(tiny.getvalue())
         header[16:24] = (60000).to_bytes(4, "big") * 2
         import zlib
+
         header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
         clip_info(bytes(header))
 
@@ -187,6 +210,7 @@ def test_a_text_that_calls_itself_a_playlist_is_not_followed(tmp_path):
 
 # ---- the command line
 
+
 @pytest.mark.parametrize("name", VIDEOS)
 def test_info_prints_the_infotext_and_the_numbers(clips, name, capfdbinary):
     assert main(["info", str(clips[name])]) == 0
@@ -196,7 +220,7 @@ def test_info_prints_the_infotext_and_the_numbers(clips, name, capfdbinary):
 
 
 def test_info_says_that_there_is_no_infotext(tmp_path, capfdbinary):
-    file, = encode_clip(graded(2), tmp_path / "c", ["gif"])
+    (file,) = encode_clip(graded(2), tmp_path / "c", ["gif"])
     assert main(["info", str(file.path)]) == 0
     assert b"(no infotext)" in capfdbinary.readouterr().out
 
@@ -205,8 +229,13 @@ def test_the_command_line_answers_in_sentences_and_exit_codes(tmp_path):
     (tmp_path / "x.txt").write_text("text")
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "lib_pia.video", *arguments], capture_output=True, text=True,
-                              cwd=Path(__file__).parents[2])
+        return subprocess.run(
+            [sys.executable, "-m", "lib_pia.video", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+
     refused = run("info", str(tmp_path / "x.txt"))
     assert refused.returncode == 1 and refused.stdout == ""
     assert refused.stderr.strip() == "x.txt is not a clip: it is no GIF, MP4, WebP, WebM, APNG or PNG."

@@ -5,7 +5,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from modules import devices, extra_networks, images, processing, prompt_parser, rng, sd_models, sd_samplers, sd_samplers_common, shared
+from modules import (
+    devices,
+    extra_networks,
+    images,
+    processing,
+    prompt_parser,
+    rng,
+    sd_models,
+    sd_samplers,
+    sd_samplers_common,
+    shared,
+)
 from modules._processing_base import StableDiffusionProcessing
 from modules._processing_latents import _checkpoint_named, opt_f
 from modules.shared import opts, state

@@ -7,7 +7,17 @@ def initialize():
 
 def initialize_rest(*, reload_script_modules=False):
     """Also after "Reload UI"."""
-    from modules import extensions, extra_networks, localization, scripts, sd_models, sd_samplers, sd_unet, sd_vae, shared
+    from modules import (
+        extensions,
+        extra_networks,
+        localization,
+        scripts,
+        sd_models,
+        sd_samplers,
+        sd_unet,
+        sd_vae,
+        shared,
+    )
 
     sd_samplers.set_samplers()
     extensions.list_extensions()

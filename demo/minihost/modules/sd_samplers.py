@@ -1,7 +1,14 @@
 """All samplers by name."""
 import functools
 
-from modules import sd_samplers_common, sd_samplers_kdiffusion, sd_samplers_lcm, sd_samplers_timesteps, sd_schedulers, shared
+from modules import (
+    sd_samplers_common,
+    sd_samplers_kdiffusion,
+    sd_samplers_lcm,
+    sd_samplers_timesteps,
+    sd_schedulers,
+    shared,
+)
 from modules.sd_samplers_common import sample_to_image, samples_to_image_grid  # noqa: F401
 
 all_samplers = [*sd_samplers_kdiffusion.samplers_data_k_diffusion, *sd_samplers_timesteps.samplers_data_timesteps,

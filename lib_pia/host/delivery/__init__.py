@@ -1,0 +1,1 @@
+"""From frames to files, and into the host's result."""

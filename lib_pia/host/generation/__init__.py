@@ -1,0 +1,1 @@
+"""One clip: from the request's settings to its latents."""

@@ -1,0 +1,1 @@
+"""The panel in the page, its settings and the HTTP routes."""

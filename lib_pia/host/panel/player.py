@@ -1,0 +1,110 @@
+"""The server's side of the panel's player: one frame of a clip, and the host's own "send to" for it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from modules import errors, infotext_utils
+from PIL import Image
+
+from lib_pia.errors import MediaError, PIAError
+from lib_pia.host.delivery.recent_clips import RecentClip, recent
+from lib_pia.video import clip_info, read_clip
+
+BEST_FIRST = ("png", "apng", "mp4", "webp", "webm", "gif")  # the least lossy file that a clip has gives its frames
+LONGEST = 512  # frames that the player steps through (32, interpolated and ping-pong: 248)
+
+
+class _Frames:
+    """The frames of the clip that was asked for last."""
+
+    def __init__(self) -> None:
+        self._held: tuple[int, list[Image.Image]] = (0, [])
+
+    def of(self, clip: RecentClip) -> list[Image.Image]:
+        held, frames = self._held
+        if held != clip.id:
+            frames = _read(clip)
+            self._held = (clip.id, frames)
+        return frames
+
+
+_frames = _Frames()  # a cache of files on disk
+
+
+def _read(clip: RecentClip) -> list[Image.Image]:
+    for name in BEST_FIRST:
+        paths = [file["path"] for file in clip.files if file["format"] == name and file["path"]]
+        if name == "png" and paths:
+            return [_opened(path) for path in paths]
+        if paths:
+            return read_clip(paths[0], max_frames=min(clip_info(paths[0]).frames, LONGEST))
+    raise MediaError("The clip has no file that can be read any more; make it again.")
+
+
+def _opened(path: str) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read ({error}); make the clip again.") from error
+
+
+def frame_of(clip_id: int, number: int) -> Image.Image:
+    """Frame `number` (from 0) of a clip of `recent`, RGB, with the clip's infotext in `info`. Raises MediaError."""
+    clip = recent.find(clip_id)
+    if clip is None:
+        raise MediaError(f"Clip {clip_id} is not in the list of last clips any more; make it again.")
+    frames = _frames.of(clip)
+    if not 0 <= number < len(frames):
+        raise MediaError(f"Clip {clip_id} has {len(frames)} frames; frame {number} is none of 0 to {len(frames) - 1}.")
+    picture = frames[number].copy()
+    picture.info = {"parameters": clip.infotext}
+    return picture
+
+
+def send_targets() -> list[str]:
+    """Where the host can send a picture to."""
+    return ["img2img", "inpaint", *(["extras"] if importlib.util.find_spec("modules.ui_postprocessing") else [])]
+
+
+def add_sending(name_of: Callable[[str], str]) -> None:
+    """Components that the page's JavaScript presses: `frame` takes "clip:frame", `fetch` loads that frame, `send_*` are
+    the host's own paste buttons for it."""
+    hidden = {"elem_classes": ["pia-hidden"]}
+    wanted = gr.Textbox(value="", label="Frame to send", elem_id=name_of("frame"), **hidden)
+    done = gr.Textbox(value="", label="Frame that is ready", elem_id=name_of("frame_ready"), **hidden)
+    picture = gr.Image(type="pil", label="Frame", visible=False, interactive=False)
+    infotext = gr.Textbox(value="", label="Infotext of the frame", visible=False)
+    for text in (wanted, done, infotext):
+        text.do_not_save_to_config = True
+    fetch = gr.Button("Fetch the frame", elem_id=name_of("fetch"), **hidden)
+    fetch.click(fn=_fetched, inputs=[wanted], outputs=[picture, infotext, done], show_progress=False, queue=False)
+    for target in send_targets():
+        button = gr.Button(f"Send to {target}", elem_id=name_of(f"send_{target}"), **hidden)
+        infotext_utils.register_paste_params_button(
+            infotext_utils.ParamBinding(
+                paste_button=button,
+                tabname=target,
+                source_text_component=None if target == "extras" else infotext,
+                source_image_component=picture,
+            )
+        )
+
+
+def _fetched(wanted: str) -> tuple[Any, Any, str]:
+    """The picture, its infotext, and "clip:frame" again, or a sentence that says why not."""
+    try:
+        clip, _, number = str(wanted).partition(":")
+        picture = frame_of(int(clip), int(number))
+    except PIAError as error:
+        return gr.update(), gr.update(), error.detail
+    except ValueError:
+        return gr.update(), gr.update(), "No frame was chosen; select a clip in the player."
+    except Exception as error:
+        errors.report("PIA could not read a frame", exc_info=True)
+        return gr.update(), gr.update(), f"The frame could not be read: {error}."
+    return picture, picture.info["parameters"], wanted
