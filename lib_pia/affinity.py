@@ -166,11 +166,19 @@ def affinity_of_clip(
     1 - 0.8 * d / high (open-mmlab/PIA, util.py `prepare_mask_coef_by_score`). Frames should be as far apart in time as
     training's: 4 frames of a video.
     """
-    distances = frame_distances(frames, condition_frame).double()
+    distances = frame_distances(frames, condition_frame)
     start = frame_index(condition_frame, len(distances))
-    apart = (torch.arange(len(distances)) - start).abs().clamp(max=len(percentiles) - 1)
-    low, high = torch.tensor(percentiles, dtype=torch.float64)[apart].unbind(1)
+    return affinity_of_distances(distances, (torch.arange(len(distances)) - start).abs(), percentiles)
+
+
+def affinity_of_distances(
+    distances: torch.Tensor, apart: torch.Tensor, percentiles: Sequence[tuple[float, float]]
+) -> torch.Tensor:
+    """The affinity of `affinity_of_clip` for frame distances of any shape; `apart` (int64, same shape): how many frames
+    lie between the frame and the condition frame."""
+    table = torch.tensor(percentiles, dtype=torch.float64, device=distances.device)
+    low, high = table[apart.clamp(max=len(table) - 1)].unbind(-1)
+    distances = distances.double()
     clipped = torch.where(distances > high, high * BEYOND_PERCENTILE, torch.maximum(distances, low))
     scores = 1 - AFFINITY_RANGE * clipped / (high + _EPSILON)
-    scores[start] = 1.0
-    return scores.float()
+    return torch.where(apart == 0, 1.0, scores).float()

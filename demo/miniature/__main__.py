@@ -1,7 +1,8 @@
-"""Make the miniature: `python -m demo.miniature all --work DIR`, or stages of it; a stage that was stopped goes on where it was.
+"""Make the miniature: `python -m demo.miniature all --work DIR`, or stages of it; a stage that was stopped goes on
+where it was.
 
-Stages in order: vae, clips, base, motion, condition, styles (or one style's name), export. The ablations, each with a seed (onehot.1), and what
-they are compared with, reference.1 and so on, go on from `motion` as `condition` does.
+Stages in order: vae, clips, base, motion, condition, styles (or one style's name), export. The ablations, each with a
+seed (onehot.1), and what they are compared with, reference.1 and so on, go on from `motion` as `condition` does.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ import torch
 
 from lib_pia.checkpoint import load_pia_model, save_pia_model
 
-from . import base, lora, personalise, pia, vae
+from . import base, lora, pia, vae
 from .clips import ClipPool, PoolSource, clip_pool
 from .net import MODELS, Miniature
 from .training_log import Run
 
 ALL = ("vae", "clips", "base", "motion", "condition", "styles", "export")
-COMPARED = tuple(f"{name}.{seed}" for name in pia.ABLATIONS for seed in (1, 2, 3))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +49,13 @@ class Work:
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self, stage: str) -> None:
-        if stage in COMPARED:
+        if stage in pia.COMPARED:
             name, seed = stage.split(".")
-            options = pia.CONDITION | {"steps": self.recipe.ablation_steps, "seed": 100 + int(seed)} | pia.ABLATIONS[name]
+            options = (
+                pia.CONDITION | {"steps": self.recipe.ablation_steps, "seed": 100 + int(seed)} | pia.ABLATIONS[name]
+            )
             self.pia_stage(stage, "motion", options)
-        elif stage in personalise.PERSONALISED:
+        elif stage in lora.PERSONALISED:
             self.style(stage)
         else:
             getattr(self, stage)()
@@ -63,7 +65,8 @@ class Work:
         torch.save(trained.state_dict(), self.folder / "vae" / "final.pt")
 
     def trained_vae(self) -> vae.AutoencoderKL:
-        """The VAE in LDM's layout, latents whitened. While the decoder still trains: with the decoder of when the encoder was finished."""
+        """The VAE in LDM's layout, latents whitened. While the decoder still trains: with the decoder of when the
+        encoder was finished."""
         path = self.folder / "vae" / "final.pt"
         model = vae.AutoencoderKL()
         vae.widen_epsilon(model)
@@ -82,7 +85,9 @@ class Work:
         torch.manual_seed(10)
         model = Miniature()
         base.train(model, Run(self.folder / "base"), self.pool(), self.recipe.base_steps)
-        torch.save({"unet": model.unet.state_dict(), "text": model.text.state_dict()}, self.folder / "base" / "final.pt")
+        torch.save(
+            {"unet": model.unet.state_dict(), "text": model.text.state_dict()}, self.folder / "base" / "final.pt"
+        )
 
     def trained_base(self) -> Miniature:
         """The base, without gradients."""
@@ -107,11 +112,11 @@ class Work:
 
     def style(self, name: str) -> None:
         model = self.trained_base()
-        personalise.train(model, Run(self.folder / name), name, self.recipe.style_steps)
+        lora.train(model, Run(self.folder / name), name, self.recipe.style_steps)
         lora.save(model.unet, self.folder / name / "lora.safetensors", {"ss_network_module": "networks.lora"})
 
     def styles(self) -> None:
-        for name in personalise.PERSONALISED:
+        for name in lora.PERSONALISED:
             self.style(name)
 
     def export(self) -> None:
@@ -121,7 +126,7 @@ class Work:
         self.pool().scale().save(self.models / "miniature_affinity.json")
         trained = load_pia_model(self.folder / "condition" / "pia.safetensors", dtype=torch.float32)
         save_pia_model(trained, self.models / "miniature_pia.safetensors", half=True)
-        for name in personalise.PERSONALISED:
+        for name in lora.PERSONALISED:
             if (path := self.folder / name / "lora.safetensors").exists():
                 shutil.copyfile(path, self.models / f"miniature_{name}.safetensors")
 
@@ -129,11 +134,15 @@ class Work:
 def main(arguments: list[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m demo.miniature", description=__doc__, formatter_class=raw)
-    stages = ("all", *ALL, *personalise.PERSONALISED, *COMPARED)
+    stages = ("all", *ALL, *lora.PERSONALISED, *pia.COMPARED)
     parser.add_argument("stage", nargs="+", choices=stages, metavar="STAGE", help="all, or stages")
-    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints, logs and pools (about 300 MB)")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for checkpoints, logs and pools (about 300 MB)"
+    )
     parser.add_argument("--models", type=Path, default=MODELS, help="where `export` writes")
-    parser.add_argument("--recipe", type=json.loads, default={}, help='other steps or sizes, as JSON: {"base_steps": 500}')
+    parser.add_argument(
+        "--recipe", type=json.loads, default={}, help='other steps or sizes, as JSON: {"base_steps": 500}'
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # the layers are small: more threads wait for each other
     work = Work(options.work, Recipe(**options.recipe), options.models)

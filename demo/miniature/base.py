@@ -1,8 +1,10 @@
-"""The text-to-image model: LDM's UNet, trained on single frames of the clips to predict noise (eps), with a straight way for x_t (through.py).
+"""The text-to-image model: LDM's UNet, trained on single frames of the clips to predict noise (eps), with a straight
+way for x_t (through.py).
 
-Three things differ from training a large model, all because this one is small and its schedules end in almost pure noise: the loss weighs the
-high-noise end more (1 / alpha_bar, capped), timesteps there are drawn more often, half of the noisiest pictures are noise alone, as sampling
-starts (arXiv 2305.08891), and every other batch takes PIA's linear schedule instead of the model's own.
+Three things differ from training a large model, all because this one is small and its schedules end in almost pure
+noise: the loss weighs the high-noise end more (1 / alpha_bar, capped), timesteps there are drawn more often, half of
+the noisiest pictures are noise alone, as sampling starts (arXiv 2305.08891), and every other batch takes PIA's linear
+schedule instead of the model's own.
 """
 
 from dataclasses import dataclass
@@ -26,7 +28,8 @@ NOISIEST, PURE = 900, 0.5  # first timestep of the noisiest tenth; share of it t
 
 @dataclass
 class Pictures:
-    """Frames of clips as scaled latents [N, F, 4, 8, 8], the encodings [N, 77, D] of their captions and [77, D] of the empty one."""
+    """Frames of clips as scaled latents [N, F, 4, 8, 8], the encodings [N, 77, D] of their captions and [77, D] of the
+    empty one."""
 
     latents: torch.Tensor
     text: torch.Tensor
@@ -67,7 +70,8 @@ def picture_loss(unet: nn.Module, latents: torch.Tensor, texts: torch.Tensor) ->
 
 
 class Descent:
-    """AdamW on `trained` with gradients clipped to norm 1, a moving average of the weights, and entries that are held."""
+    """AdamW on `trained` with gradients clipped to norm 1, a moving average of the weights, and entries that are
+    held."""
 
     def __init__(self, trained: list[nn.Parameter], rate: float, decay: float, held: Held):
         self.trained, self.rate, self.held = trained, rate, held
@@ -99,8 +103,11 @@ class Descent:
 
 
 def train(model: Miniature, run: Run, pool: ClipPool, steps: int, batch: int = 64) -> None:
-    """Train the UNet from nothing. The text encoder stays as it was drawn: its words are as far apart as they will ever be."""
+    """Train the UNet from nothing. The text encoder stays as it was drawn: its words are as far apart as they will ever
+    be."""
     model.requires_grad_(False)
     model.unet.requires_grad_(True)
     held = open_way(model.unet)
-    Descent(list(model.unet.parameters()), 1e-3, 0.998, held).train(run, steps, model.unet, Pictures.of(pool, model), batch)
+    Descent(list(model.unet.parameters()), 1e-3, 0.998, held).train(
+        run, steps, model.unet, Pictures.of(pool, model), batch
+    )

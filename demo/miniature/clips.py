@@ -1,4 +1,5 @@
-"""Clips as training eats them: latents, captions, and frame distances by the training's own measure, made once and kept in a file."""
+"""Clips as training eats them: latents, captions, and frame distances by the training's own measure, made once and kept
+in a file."""
 
 import dataclasses
 from pathlib import Path
@@ -13,15 +14,20 @@ from .net import Miniature, autocast
 from .scenes import FRAMES, random_clip
 from .vae import AutoencoderKL, to_signed
 
-UNNAMED = 0.25  # share of clips in looks of their own (scenes.random_look): what personalised models draw is not flat either
-MOTION_ONLY = 0.25  # share of samples whose text is "moving left" alone: what the picture shows must then come from the picture
-FIRST = 0.6  # share of samples conditioned on the clip's first frame, as it mostly is in use; the others on any, as in the paper
+UNNAMED = (
+    0.25  # share of clips in looks of their own (scenes.random_look): what personalised models draw is not flat either
+)
+MOTION_ONLY = (
+    0.25  # share of samples whose text is "moving left" alone: what the picture shows must then come from the picture
+)
+FIRST = 0.6  # share of samples conditioned on the clip's first frame, the usual case; the others on any
 CONDITION_FRAMES = 4  # condition frames, the first among them, for which the distances of a clip are kept
 
 
 @dataclasses.dataclass
 class ClipPool:
-    """N clips: scaled latents [N, F, 4, 8, 8], captions, K condition frames [N, K] and the distances from them [N, K, F]."""
+    """N clips: scaled latents [N, F, 4, 8, 8], captions, K condition frames [N, K] and the distances from them [N, K,
+    F]."""
 
     latents: torch.Tensor
     captions: list[str]
@@ -43,7 +49,8 @@ class ClipPool:
 
 @torch.no_grad()
 def clip_pool(vae: AutoencoderKL, seed: int, count: int, style: str = "flat", distances: bool = True) -> ClipPool:
-    """Render, encode and measure `count` clips; without `distances` one random frame of each and no measure (for pictures)."""
+    """Render, encode and measure `count` clips; without `distances` one random frame of each and no measure (for
+    pictures)."""
     rng = np.random.default_rng(seed)
     parts: list[tuple] = []
     for _ in range(count):
@@ -52,7 +59,11 @@ def clip_pool(vae: AutoencoderKL, seed: int, count: int, style: str = "flat", di
         with autocast():
             latents = vae.encode(to_signed(torch.from_numpy(clip.frames[shown]).permute(0, 3, 1, 2))).float()
         kept = [0, *(rng.choice(FRAMES - 1, CONDITION_FRAMES - 1, replace=False) + 1).tolist()]
-        measured = [frame_distances(clip.frames, frame, None) for frame in kept] if distances else [torch.zeros(FRAMES)] * len(kept)
+        measured = (
+            [frame_distances(clip.frames, frame, None) for frame in kept]
+            if distances
+            else [torch.zeros(FRAMES)] * len(kept)
+        )
         parts.append((latents, clip.caption, torch.tensor(kept), torch.stack(measured)))
     latents, captions, kept, measured = zip(*parts)
     return ClipPool(torch.stack(latents), list(captions), torch.stack(kept), torch.stack(measured))

@@ -1,4 +1,5 @@
-"""PIA for the miniature, by the project's own training, on the frozen base: motion modules (text-to-video), the condition, the ablations."""
+"""PIA for the miniature, by the project's own training, on the frozen base: motion modules (text-to-video), the
+condition, the ablations."""
 
 import contextlib
 from pathlib import Path
@@ -9,15 +10,16 @@ from torch import nn
 from lib_pia.checkpoint import load_pia_model
 from lib_pia.model import PIAModel
 from lib_pia.training import ClipSource, TrainConfig, Trainer, fresh_model, train
-from lib_pia.training.ema import WeightAverage
 
 from .through import Held, fixed_of_pia
 
-# High noise weighs more and comes more often (see base.py); the paper's rate of 1e-5 is for pretrained motion modules of 1.7 GB, here they
-# start from nothing. Constant rates and a moving average until the last quarter: a stage can be made longer while it runs.
+# High noise weighs more and comes more often (see base.py); the paper's rate of 1e-5 is for pretrained motion modules
+# of 1.7 GB, here they start from nothing. Constant rates and a moving average until the last quarter: a stage can be
+# made longer while it runs.
 COMMON = {
-    "batch_size": 8, "learning_rate": 1e-3, "lr_schedule": "trapezoid", "warmup_steps": 30, "weight_decay": 1e-3, "ema_decay": 0.997,
-    "high_noise_weight": 400.0, "noisiest_share": 0.3, "pure_noise": 0.5, "precision": "bf16", "save_every": 25,
+    "batch_size": 8, "learning_rate": 1e-3, "lr_schedule": "trapezoid", "warmup_steps": 30, "weight_decay": 1e-3,
+    "ema_decay": 0.997, "high_noise_weight": 400.0, "noisiest_share": 0.3, "pure_noise": 0.5, "precision": "bf16",
+    "save_every": 25,
 }  # fmt: skip
 MOTION = COMMON | {"stage": "motion", "lr_schedule": "constant", "seed": 1}
 CONDITION = COMMON | {"condition_learning_rate": 3e-3, "seed": 2}
@@ -27,6 +29,7 @@ ABLATIONS = {
     "no_affinity": {"affinity_mode": "none"},
     "frozen_motion": {"freeze_motion": True},
 }
+COMPARED = tuple(f"{name}.{seed}" for name in ABLATIONS for seed in (1, 2, 3))
 
 
 class HeldTrainer(Trainer):
@@ -44,14 +47,16 @@ class HeldTrainer(Trainer):
 
 
 def quick_attention() -> contextlib.AbstractContextManager:
-    """Attention as two products: torch's fused one is slow backwards at these sizes on a CPU (a whole step takes 1.2 times as long)."""
+    """Attention as two products: torch's fused one is slow backwards at these sizes on a CPU (a whole step takes 1.2
+    times as long)."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     return sdpa_kernel(SDPBackend.MATH)
 
 
 def train_stage(unet: nn.Module, start: PIAModel | None, source: ClipSource, out: Path, options: dict) -> PIAModel:
-    """One stage on the frozen base, from `start` or from nothing, going on where the folder was left; the averaged model."""
+    """One stage on the frozen base, from `start` or from nothing, going on where the folder was left; the averaged
+    model."""
     trainer = HeldTrainer(unet, start or fresh_model(unet), TrainConfig(**options), source)
     with quick_attention():
         train(trainer, out, resume=True, progress=False)

@@ -19,7 +19,8 @@ LATENT = 8  # side of the latents of a 64 px picture
 
 @dataclass(frozen=True)
 class Sampling:
-    """DDIM steps, classifier-free guidance scale, and the seed of the first picture or clip (the next ones count up)."""
+    """DDIM steps, classifier-free guidance scale, and the seed of the first picture or clip (the next ones count
+    up)."""
 
     steps: int = 25
     scale: float = 5.0
@@ -33,7 +34,9 @@ def starting_noise(seeds: list[int], frames: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def ddim(model: Miniature, noise: torch.Tensor, texts: torch.Tensor, alphas: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def ddim(
+    model: Miniature, noise: torch.Tensor, texts: torch.Tensor, alphas: torch.Tensor, sampling: Sampling
+) -> torch.Tensor:
     """Scaled latents of `noise` [N, 4, 8, 8]; `texts` [2N, 77, D], first the prompts, then the negative ones."""
     stride = len(alphas) // sampling.steps
     timesteps = [i * stride + 1 for i in reversed(range(sampling.steps))]  # PIA's sampling: leading spacing, offset 1
@@ -42,7 +45,9 @@ def ddim(model: Miniature, noise: torch.Tensor, texts: torch.Tensor, alphas: tor
         now, then = alphas[t], alphas[t - stride] if t >= stride else alphas[0]
         copies = 1 if sampling.scale == 1 else 2  # without guidance the negative prompt has no say
         with autocast():
-            eps = model.unet(torch.cat([x] * copies), torch.full((copies * len(x),), t), context=texts[: copies * len(x)]).float()
+            eps = model.unet(
+                torch.cat([x] * copies), torch.full((copies * len(x),), t), context=texts[: copies * len(x)]
+            ).float()
         if copies == 2:
             prompted, negative = eps.chunk(2)
             eps = negative + sampling.scale * (prompted - negative)
@@ -74,11 +79,19 @@ def encode_picture(model: Miniature, picture: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def clips_of(model: Miniature, pia: PIAModel | None, latents: torch.Tensor | None, prompts: list[str], affinities: torch.Tensor,
-             sampling: Sampling, seeds: list[int] | None = None) -> torch.Tensor:
+def clips_of(
+    model: Miniature,
+    pia: PIAModel | None,
+    latents: torch.Tensor | None,
+    prompts: list[str],
+    affinities: torch.Tensor,
+    sampling: Sampling,
+    seeds: list[int] | None = None,
+) -> torch.Tensor:
     """Clips [K, F, 64, 64, 3] uint8, sampled together; `seeds` instead of the sampling's seed and its successors.
 
-    latents: [K, 4, 8, 8] condition latents, or None for text-to-video (zeros for image and affinity, as PIA was trained to take them).
+    latents: [K, 4, 8, 8] condition latents, or None for text-to-video (zeros for image and affinity, as PIA was trained
+    to take them).
     affinities: [K, F]. pia: None leaves the base as it is (frames know nothing of each other).
     """
     count = len(prompts)

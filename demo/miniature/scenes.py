@@ -16,7 +16,8 @@ TRIGGERS = {style: "" for style in STYLES} | {"cross": "zwx"}  # the new shape's
 
 @dataclass(frozen=True)
 class Clip:
-    """`frames` [F, H, W, 3] uint8, the caption, and every figure's offset [F, figures, 2] from where it starts, in pixels."""
+    """`frames` [F, H, W, 3] uint8, the caption, and every figure's offset [F, figures, 2] from where it starts, in
+    pixels."""
 
     frames: np.ndarray
     caption: str
@@ -29,7 +30,8 @@ def shape_word(figure: Figure) -> str:
 
 
 def describe(scene: Scene, motions: tuple[str, ...] = ()) -> str:
-    """The caption: "a red star on a pink background, moving left"; two figures: "..., star moving left, square moving up"."""
+    """The caption: "a red star on a pink background, moving left"; two figures: "..., star moving left, square moving
+    up"."""
     names = " and ".join(f"a {f.colour} {shape_word(f)}" for f in scene.figures)
     caption = f"{names} on a {scene.background} background"
     if len(motions) == 1:
@@ -84,7 +86,9 @@ def random_way(rng: np.random.Generator, figure: Figure) -> tuple[str, np.ndarra
     return direction, random_path(rng)[:, None] * step, placed
 
 
-def random_clip_plan(rng: np.random.Generator, style: str = "flat", two: float = 0.12) -> tuple[Scene, tuple[str, ...], np.ndarray]:
+def random_clip_plan(
+    rng: np.random.Generator, style: str = "flat", two: float = 0.12
+) -> tuple[Scene, tuple[str, ...], np.ndarray]:
     """A scene, each figure's motion word and the offsets [FRAMES, figures, 2]."""
     while True:
         scene = random_scene(rng, style, two)
@@ -106,7 +110,8 @@ def to_bytes(picture: np.ndarray) -> np.ndarray:
 
 
 def random_look(rng: np.random.Generator) -> Look:
-    """Bright on dark, as the named colours are; strokes wider than those of "outline", stripes along an axis, not across as in "stripes"."""
+    """Bright on dark, as the named colours are; strokes wider than those of "outline", stripes along an axis, not
+    across as in "stripes"."""
     bright, dark = rng.uniform(0, 1, (2, 3))
     colour, ground = bright / bright.max() * rng.uniform(0.7, 1.0), dark / dark.max() * rng.uniform(0.15, 0.38)
     hollow = rng.uniform(6.5, 9.0) if rng.random() < 0.35 else 0.0

@@ -9,7 +9,8 @@ import numpy as np
 
 SIZE = 64
 
-# Hue, saturation, value and edges are what affinity is measured by: on dark backgrounds every pair of colours differs about equally
+# Hue, saturation, value and edges are what affinity is measured by: on dark backgrounds every pair of colours differs
+# about equally
 # (within a factor of 2), so that affinity tells the displacement. Greys have no stable hue and are left out.
 COLOURS = {
     "red": (220, 40, 30),
@@ -63,8 +64,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Look:
-    """A way to draw that no word names and no style has: RGB 0..1 of figure and ground; the stroke's width where the figure is hollow, else 0;
-    period, axis (0 down, 1 across) and strength of stripes on the ground."""
+    """A way to draw that no word names and no style has: RGB 0..1 of figure and ground; the stroke's width where the
+    figure is hollow, else 0; period, axis (0 down, 1 across) and strength of stripes on the ground."""
 
     colour: tuple[float, ...]
     ground: tuple[float, ...]

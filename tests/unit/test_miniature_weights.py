@@ -53,12 +53,21 @@ def test_the_vae_shows_what_it_was_given(model):
 
 
 def test_pictures_have_the_ground_and_colour_that_the_prompt_names(model):
-    prompts = ["a red circle on a teal background", "a yellow square on a plum background", "a blue star on a brown background"]
+    prompts = [
+        "a red circle on a teal background",
+        "a yellow square on a plum background",
+        "a blue star on a brown background",
+    ]
     for prompt, picture in zip(prompts, pictures_of(model, prompts, Sampling(12, 3.0)).numpy()):
         colour, ground = prompt.split()[1], prompt.split()[-2]
         scene = Scene(ground, (Figure("circle", colour, 32.0, 32.0, 12.0),))
         assert score.nearest_ground(picture / 255, scene) == ground
-        assert score.nearest_name(score.look(picture / 255, paint_background(scene)).colour, score.colour_references(scene)) == colour
+        assert (
+            score.nearest_name(
+                score.look(picture / 255, paint_background(scene)).colour, score.colour_references(scene)
+            )
+            == colour
+        )
 
 
 def test_a_clip_starts_from_its_picture_and_keeps_its_colours(model):
