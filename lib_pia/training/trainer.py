@@ -52,10 +52,11 @@ class Trainer:
     Args:
         unet: LDM-layout UNet on the device; all its parameters are frozen here and stay as they are, bit for bit.
         model: the PIA model to train, in place (`fresh_model`, or loaded); moved to the device in float32.
-        clips: `clips(first, count) -> ClipBatch`, see `batch.ClipSource`.
+        clips: `clips(first, count) -> ClipBatch`, see `objective.ClipSource`.
         processes: this process among several, and the device.
-    Raises: TrainingError: fp16 without CUDA. UnsupportedModelError: not an SD1.5-layout UNet, or another width (at the
-        first step).
+    Raises:
+        TrainingError: fp16 without CUDA.
+        UnsupportedModelError: not an SD1.5-layout UNet, or another width (at the first step).
     """
 
     def __init__(

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from demo.miniature import lora
-from demo.miniature.net import MODELS, Miniature
 from demo.miniature.lora import PERSONALISED
+from demo.miniature.net import MODELS, Miniature
 from demo.miniature.sample import Sampling, clips_of, encode_picture
 from demo.miniature.scenes import (
     DIRECTIONS,
@@ -160,7 +160,3 @@ def make_clips(
         seeds = [case.seed for case in batch]
         made += list(clips_of(model, pia, latents, [case.text for case in batch], affinities, sampling, seeds).numpy())
     return made
-
-
-__all__ = ["BASE", "STILL", "Case", "available", "composed_cases", "direction_cases", "load_model", "loop_cases", "magnitude_cases", "make_clips",
-           "motion_only", "picture_of", "scene_of", "style_cases"]  # fmt: skip

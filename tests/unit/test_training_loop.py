@@ -279,6 +279,8 @@ def test_learning_rate_warms_up_and_falls():
     factors = [config.learning_rate_factor(step) for step in range(10)]
     assert factors[:3] == [0.5, 1.0, 1.0] and factors[-1] < 0.05 and sorted(factors[2:], reverse=True) == factors[2:]
     assert TrainConfig().learning_rate_factor(4000) == 1.0
+    late = TrainConfig(steps=8, lr_schedule="trapezoid")
+    assert [late.learning_rate_factor(step) for step in (0, 6, 7)] == [1.0, 1.0, 0.5]
 
 
 def test_another_clip_length_works():
