@@ -9,7 +9,7 @@ pia.onPanel((panel) => {
     const { words, make, button } = pia;
     const VIDEO = ["mp4", "webm"], ORDER = ["mp4", "webm", "webp", "apng", "gif", "png"];
     const SPEEDS = [0.25, 0.5, 1, 2], KEPT_PICTURES = 300;
-    const state = { clips: [], clip: null, file: null, frame: 0, playing: false, loop: true, speed: 1, timer: null, pictures: new Map() };
+    const state = { clips: [], clip: null, file: null, frame: 0, playing: false, loop: true, speed: 1, timer: null, seen: false, pictures: new Map() };
 
     // ---- what is on the page
 
@@ -18,7 +18,8 @@ pia.onPanel((panel) => {
     const still = make("img", { class: "pia-view", alt: words("Frame of the clip") });
     const picture = make("img", { class: "pia-view pia-picture", alt: words("The picture that was animated") });
     const stage = make("div", { class: "pia-stage" }, video, still, picture);
-    const number = make("output", { class: "pia-number", "aria-live": "off" });
+    // what changes with every frame is a value, not a node: the host's scripts wait for a document that stands still
+    const number = make("input", { class: "pia-number", readonly: true, tabindex: -1, "aria-label": words("Frame") });
     const play = button(words("Play"), () => (state.playing ? pause() : start()));
     const seek = make("input", { type: "range", min: 0, max: 0, value: 0, class: "pia-seek", "aria-label": words("Frame"),
         input: () => step(Number(seek.value)) });
@@ -133,13 +134,20 @@ pia.onPanel((panel) => {
     function start() {
         if (!state.file) return;
         state.playing = true;
-        play.textContent = words("Pause");
+        play.firstChild.data = words("Pause");
+        run();
+    }
+
+    /** Plays on while the player can be seen; a hidden one neither plays nor decodes. */
+    function run() {
+        clearInterval(state.timer);
+        if (!state.playing || !state.seen) return video.pause();
         if (isVideo()) {
             view(video);
             video.playbackRate = state.speed;
             video.loop = state.loop;
             if (video.ended || state.frame >= frames() - 1) video.currentTime = 0;
-            video.play().catch(() => pause());
+            video.play().catch(() => undefined);        // a player that was hidden meanwhile
         } else if (playsItself()) {
             view(still);
             still.src = download.href;
@@ -147,15 +155,16 @@ pia.onPanel((panel) => {
             state.frame = 0;
         }
         clearInterval(state.timer);
-        state.timer = setInterval(tick, isVideo() ? 40 : 1000 / ((state.file.fps || 8) * state.speed));
+        if (!isVideo()) state.timer = setInterval(tick, 1000 / ((state.file.fps || 8) * state.speed));
         count();
     }
+    for (const event of ["timeupdate", "ended"]) video.addEventListener(event, () => isVideo() && state.playing && tick());
 
     function pause() {
         const was = state.playing;
         state.playing = false;
         clearInterval(state.timer);
-        play.textContent = words("Play");
+        play.firstChild.data = words("Play");
         video.pause();
         if (was && state.file && !isVideo()) step(state.frame);
     }
@@ -175,7 +184,7 @@ pia.onPanel((panel) => {
 
     function count() {
         seek.value = state.frame;
-        number.textContent = words("Frame {0} of {1}", state.frame, frames() - 1);
+        number.value = words("Frame {0} (0 to {1})", state.frame, frames() - 1);
     }
 
     /** Stops at a frame. */
@@ -259,6 +268,11 @@ pia.onPanel((panel) => {
         if (ready === wanted) panel.part(`send_${target}`).click();
     }
 
+    new IntersectionObserver((entries) => {
+        state.seen = entries[entries.length - 1].isIntersecting;
+        run();
+    }).observe(stage);
+
     // ---- when a generation has ended
 
     const look = pia.later(refresh, 300);
@@ -267,13 +281,7 @@ pia.onPanel((panel) => {
         if (element) new MutationObserver(look).observe(element, { childList: true, subtree: true, characterData: true });
     }
     // and when the host's buttons say so, should the page miss the answer
-    let running = false;
-    setInterval(() => {
-        const interrupt = gradioApp().getElementById(`${panel.tab}_interrupt`);
-        if (!interrupt || !panel.part("player").offsetParent) return;
-        const now = Boolean(interrupt.offsetParent);
-        if (running && !now) look();
-        running = now;
-    }, 500);
+    const interrupt = gradioApp().getElementById(`${panel.tab}_interrupt`);
+    if (interrupt) new MutationObserver(look).observe(interrupt, { attributes: true, attributeFilter: ["style"] });
     refresh();
 });

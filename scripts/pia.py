@@ -10,6 +10,7 @@ from modules import script_callbacks, scripts  # noqa: E402
 from lib_pia.host.delivery import output  # noqa: E402
 from lib_pia.host.delivery.result import share_files  # noqa: E402
 from lib_pia.host.generation import session  # noqa: E402
+from lib_pia.host.generation.neighbours import keep_from_starting  # noqa: E402
 from lib_pia.host.panel import options, routes, ui  # noqa: E402
 
 
@@ -27,6 +28,7 @@ class PIAScript(scripts.Script):
 
     def setup(self, p, *args):
         share_files(p)
+        keep_from_starting(p, args)
 
     def before_process(self, p, *args):
         session.begin(p, args)
@@ -49,7 +51,10 @@ class PIAScript(scripts.Script):
 
     def postprocess(self, p, processed, *args):
         if bound := session.session_of(p):
-            output.deliver(bound, processed)
+            try:
+                output.deliver(bound.made, processed)
+            finally:
+                bound.takeover.end()
 
 
 def sort_rows(params):

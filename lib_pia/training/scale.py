@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from lib_pia.affinity import WEBVID_PERCENTILES, affinity_of_distances
+from lib_pia.affinity import WEBVID_PERCENTILES, scaled_affinity
 from lib_pia.errors import TrainingError
 
 PERCENTILES = (2.5, 97.5)  # paper, section 3.2: the ends of the distances' distribution
@@ -46,9 +45,7 @@ class AffinityScale:
 
     def affinity(self, distances: Tensor, condition_frame: Tensor | Sequence[int]) -> Tensor:
         """distances [B, F], condition_frame [B] -> affinity [B, F] float32 in [0.2, 1], 1 at the condition frame."""
-        start = torch.as_tensor(condition_frame, device=distances.device)[:, None]
-        apart = (torch.arange(distances.shape[1], device=distances.device) - start).abs()  # [B, F]
-        return affinity_of_distances(distances, apart, self.percentiles)
+        return scaled_affinity(distances, condition_frame, self.percentiles)
 
     def save(self, path: str | Path) -> None:
         Path(path).write_text(json.dumps({"percentiles": self.percentiles}, indent=1) + "\n")

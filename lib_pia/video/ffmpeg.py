@@ -9,10 +9,14 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO
 
+import numpy as np
+
 from lib_pia.errors import HostError
+
+from .frames import FrameSequence
 
 THREADS = 2  # fixed, because x264's output depends on it: equal clips give equal files on every machine
 _STDERR_LINES = 50
@@ -36,6 +40,18 @@ def ffmpeg_path() -> str:
     if found is None:
         raise HostError("ffmpeg was not found; install it with: pip install imageio-ffmpeg")
     return found
+
+
+def raw_input(clip: FrameSequence) -> list[str]:
+    """ffmpeg arguments for a clip's raw RGB frames on its standard input."""
+    height, width = clip.frames.shape[1:3]
+    kind = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}"]
+    return [*kind, "-framerate", str(clip.fps), "-i", "pipe:0"]
+
+
+def streamed(frames: Iterable[np.ndarray]) -> Iterator[bytes]:
+    """The frames' bytes one by one."""
+    return (frame.tobytes() for frame in frames)
 
 
 def run_ffmpeg(arguments: Iterable[str], frames: Iterable[bytes] = (), limit_s: float | None = None) -> bytes:

@@ -10,6 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lib_pia"
 LAYERS = [
     "errors",
+    "files",
+    "lending",
     "settings",
     "schedule",
     "condition",
@@ -21,6 +23,7 @@ LAYERS = [
     "model",
     "checkpoint",
     "injection",
+    "attention_map",
     "color",
     "training",
     "evaluation",

@@ -17,7 +17,7 @@ from modules.shared import opts, state
 from PIL import Image
 from torch import Tensor
 
-from lib_pia.host.patches import lent
+from lib_pia.lending import lent
 
 SHARE = 0.02  # of the time spent sampling so far that previews may take
 FEWER = (16, 9, 4, 2, 1)  # frames on a sheet, where all of them would take too long
@@ -32,8 +32,8 @@ class MovingPreview(Image.Image):
 
     @classmethod
     def of(cls, frames: list[Image.Image], milliseconds: int) -> MovingPreview:
-        image = frames[0].copy()
-        image.__class__ = cls
+        image = cls()
+        image.__setstate__(frames[0].__getstate__())  # Pillow's own way to fill a picture that is there
         image.frames, image.milliseconds = frames, milliseconds
         return image
 

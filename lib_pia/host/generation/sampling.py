@@ -9,7 +9,7 @@ from typing import Any
 from modules import sd_samplers
 from torch import Tensor
 
-from lib_pia.host.patches import lent
+from lib_pia.lending import lent
 
 DEFAULT_STRENGTH = 0.75  # the WebUI's own default denoising strength, where txt2img has none
 

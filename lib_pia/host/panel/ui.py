@@ -14,7 +14,8 @@ from lib_pia.affinity import affinity_scores
 from lib_pia.errors import PIAError
 from lib_pia.host import models
 from lib_pia.host.generation.request import AUTOMATIC
-from lib_pia.settings import FIELD, FIELDS, Field, PIASettings, parse_infotext
+from lib_pia.settings import PIASettings, parse_infotext
+from lib_pia.settings_fields import FIELD, FIELDS, FOLDS, Field
 
 from . import notices, player
 from .options import panel_formats
@@ -39,7 +40,7 @@ class PasteKey(str):
     def __call__(self, params: dict[str, Any]) -> Any:
         if self.field.name == "enabled":
             return str(params.get(self)) == "True"
-        if self not in params:
+        if self not in params or not self.field.restored:
             return None
         return shown_value(self.field, parse_infotext(self.field, params[self]))
 
@@ -50,6 +51,8 @@ def shown_value(field: Field, value: Any) -> Any:
         return "" if value is None else ", ".join(f"{number:g}" for number in value)
     if field.name == "model":
         return value or AUTOMATIC
+    if field.optional and value is None:
+        return 0
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -63,6 +66,8 @@ def fill_pasted(infotext: str, params: dict[str, Any]) -> None:
     if settings is None:
         return
     for field in FIELDS[1:]:
+        if not field.restored:
+            continue
         value = getattr(settings, field.name)
         params[field.infotext] = (
             " ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
@@ -126,6 +131,10 @@ def build(tab: str) -> Panel:
                 label=FIELD["ping_pong"].label, value=False, info=FIELD["ping_pong"].help, elem_id=name_of("ping_pong")
             )
             parts["interpolate"] = _radio("interpolate", name_of)
+        with gr.Accordion(FOLDS["longer"], open=False, elem_id=name_of("longer_fold")):
+            for field in FIELDS:
+                if field.fold == "longer":
+                    parts[field.name] = _component(field.name, name_of)
         gr.HTML(value="", elem_id=name_of("player"))
         player.add_sending(name_of)
     keys = {field.name: PasteKey(field) for field in FIELDS}
@@ -165,6 +174,27 @@ def _number(name: str, name_of: Callable[[str], str]) -> gr.Number:
         info=field.help,
         elem_id=name_of(name),
     )
+
+
+def _checkbox(name: str, name_of: Callable[[str], str]) -> gr.Checkbox:
+    field = FIELD[name]
+    return gr.Checkbox(label=field.label, value=field.default, info=field.help, elem_id=name_of(name))
+
+
+def _picture(name: str, name_of: Callable[[str], str]) -> gr.Image:
+    return gr.Image(label=FIELD[name].label, value=None, type="pil", elem_id=name_of(name))
+
+
+def _text(name: str, name_of: Callable[[str], str]) -> gr.Textbox:
+    field = FIELD[name]
+    return gr.Textbox(label=field.label, value=field.default or "", info=field.help, elem_id=name_of(name))
+
+
+def _component(name: str, name_of: Callable[[str], str]) -> Any:
+    """The component of a field, by its kind."""
+    field = FIELD[name]
+    build = {"choice": _radio, "number": _slider, "bool": _checkbox, "pictures": _picture, "int": _slider}
+    return (_number if field.optional else build.get(field.kind, _text))(name, name_of)
 
 
 def model_choices() -> list[str]:

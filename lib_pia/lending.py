@@ -1,4 +1,4 @@
-"""Attributes lent to an object of the host for a time, and given back exactly."""
+"""Attributes lent to an object of the host for a time, and given back exactly: the one way in which we change it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 _MISSING = object()
+
+
+def _own(target: Any, name: str) -> Any:
+    """The object's own attribute, a torch module's buffers included; what its class has is not its own."""
+    own = vars(target)
+    return own.get(name, own.get("_buffers", {}).get(name, _MISSING))
 
 
 class Lent:
@@ -19,7 +25,7 @@ class Lent:
 
     def lend(self, **values: Any) -> Lent:
         for name, value in values.items():
-            self._before.setdefault(name, vars(self.target).get(name, _MISSING))
+            self._before.setdefault(name, _own(self.target, name))
             setattr(self.target, name, value)
         return self
 

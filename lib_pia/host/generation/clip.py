@@ -1,0 +1,158 @@
+"""Sampling one clip: inside the host's own `p.sample`, with PIA's network, schedule and start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from modules import devices, rng
+from modules.shared import state
+from torch import Tensor
+
+from lib_pia.condition import build_condition
+from lib_pia.errors import HostError
+from lib_pia.host import models
+from lib_pia.injection import inject
+from lib_pia.lending import lent
+from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
+
+from .and_prompts import sort_by_part
+from .checks import check_checkpoint, check_unet
+from .made import MadeClips
+from .preview import clip_preview
+from .progress import progress
+from .sampling import DEFAULT_STRENGTH, LatentStart, fresh_sampler, start_from_noise
+from .still import Still, StillWatch, make_still
+
+LATENT_SCALE = 8  # pixels per latent cell (the host's processing.opt_f)
+
+
+class ClipRun:
+    """The sampling of clip number `clip` of the processing object `p`."""
+
+    def __init__(self, p: Any, made: MadeClips, clip: int) -> None:
+        self.p = p
+        self.made = made
+        self.request = made.request
+        self.settings = made.request.settings
+        self.clip = clip
+        self.animating = False
+        self.row_error: Exception | None = None
+        self.watch: Callable[[Any, Any], None] | None = None  # called before the host uses its sampler
+
+    # ---- hooks
+
+    def before_sampling(self) -> None:
+        """The host made its sampler and is about to use it."""
+        if self.watch is not None and self.p.sampler is not None:
+            self.watch(self.p, self.p.sampler)
+
+    def sort_rows(self, params: Any) -> None:
+        """Rows of AND prompts, part by part. Never raises: the host would swallow it."""
+        if self.animating:
+            try:
+                sort_by_part(params, self.request.rows)
+            except Exception as error:
+                self.row_error = error
+
+    # ---- p.sample
+
+    def sample(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Latents [F, 4, H, W]; the arguments are those of the host's `p.sample`."""
+        p = self.p
+        check_checkpoint(p)
+        check_unet()
+        model = self._load()
+        latent = self.made.condition(self.clip).latent if self.request.is_img2img else self._still()
+        if not self.request.is_img2img and (state.interrupted or state.skipped):
+            p.comment("Interrupted before the animation began: every frame is the still picture.")
+            self.made.sampled += 1
+            return latent.repeat(self.request.rows, 1, 1, 1)
+        self._say("sampling")
+        with ExitStack() as stack:
+            stack.enter_context(models.on_device(model))
+            condition = build_condition(latent.to(devices.device, torch.float32), self.made.affinity())
+            stack.enter_context(lend_schedule(p.sd_model, linear_alphas_cumprod()))
+            self._ready_host(stack, latent)
+            stack.enter_context(inject(p.sd_model.model.diffusion_model, model, condition))
+            stack.enter_context(lent(self, animating=True))
+            stack.enter_context(clip_preview(self.settings.num_frames, self.settings.fps))
+            samples = p.sample(*args, **kwargs)
+        self._check_sampled()
+        self.made.sampled += 1
+        self._say("decoding")
+        return samples
+
+    def _check_sampled(self) -> None:
+        if isinstance(self.watch, LatentStart) and not self.watch.used:
+            raise HostError(
+                "The clip could not be started from the picture, because another extension replaced the host's "
+                "sampling; set start_from to noise, or switch that extension off."
+            )
+        if self.row_error is not None:
+            raise HostError(
+                f"The rows of a prompt with AND could not be sorted into clips ({self.row_error}); leave AND out of "
+                "the prompt."
+            )
+
+    def _say(self, doing: str) -> None:
+        progress(f"{doing} clip {self.clip + 1}/{self.request.clips}")
+
+    def _load(self) -> Any:
+        file = models.find_model(self.settings.model)
+        if not models.is_cached(file):
+            progress(f"loading {file.name}")
+        return models.cache.get(file, devices.dtype_unet)
+
+    def _ready_host(self, stack: ExitStack, latent: Tensor) -> None:
+        """Makes the host's own `p.sample` sample the clip, until `stack` closes."""
+        p, from_image = self.p, self.settings.start_from == "image"
+        if self.request.is_img2img:
+            sampler = stack.enter_context(fresh_sampler(p))
+            if not from_image:
+                start_from_noise(sampler)
+            return
+        height, width = latent.shape[2:]
+        noise = rng.ImageRNG(
+            latent.shape[1:],
+            p.seeds,
+            subseeds=p.subseeds,
+            subseed_strength=p.subseed_strength,
+            seed_resize_from_h=p.seed_resize_from_h,
+            seed_resize_from_w=p.seed_resize_from_w,
+        )
+        conditioning = p.txt2img_image_conditioning
+
+        def one_for_all(x: Tensor, *size: int) -> Tensor:
+            return conditioning(x[:1], *size).repeat(len(x), 1, 1, 1)
+
+        stack.enter_context(
+            lent(
+                p,
+                enable_hr=False,
+                firstpass_image=None,
+                rng=noise,
+                width=width * LATENT_SCALE,
+                height=height * LATENT_SCALE,
+                txt2img_image_conditioning=one_for_all,
+            )
+        )
+        if from_image:
+            stack.enter_context(lent(p, denoising_strength=p.denoising_strength or DEFAULT_STRENGTH))
+            self.watch = LatentStart(latent.repeat(self.settings.num_frames, 1, 1, 1))
+
+    def _still(self) -> Tensor:
+        """The latent of the clip's still picture [1, 4, H, W]."""
+        p = self.p
+        self._say("making the still picture of")
+        if self.clip == 0 and state.job_count > 0:
+            state.job_count += self.request.clips
+        watch = self.watch = StillWatch()
+        still: Still = make_still(p, p.sample, self.request.rows, watch)
+        self.watch = None
+        state.nextjob()
+        wanted = self.settings.color_match > 0 or not p.is_api
+        self.made.stills.append(still.picture(p.sd_model) if wanted else None)
+        return still.latent
