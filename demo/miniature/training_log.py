@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from lib_pia.video.encode import replacing
+from lib_pia.files import replacing
 
 ROWS = 50  # steps whose mean makes a row of the log
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lib_pia.checkpoint import save_pia_model
 from lib_pia.errors import HostError, TrainingError
-from lib_pia.video.encode import replacing
+from lib_pia.files import replacing
 
 from .config import TrainConfig
 from .trainer import StepReport, Trainer

@@ -13,8 +13,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from lib_pia.errors import TrainingError
+from lib_pia.files import replacing
 from lib_pia.motion_module import MAX_FRAMES
-from lib_pia.video.encode import replacing
 
 from .clips import ClipFile, read_frames
 
