@@ -29,14 +29,14 @@ ALL = ("vae", "clips", "base", "motion", "condition", "styles", "export")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Steps and sizes of every stage: those of the committed files."""
+    """Steps and sizes of every stage."""
 
     vae_steps: int = 2600
     encoder_steps: int = 1300
     clips: int = 2000
-    base_steps: int = 2000
-    motion_steps: int = 400
-    condition_steps: int = 4000
+    base_steps: int = 1500
+    motion_steps: int = 250
+    condition_steps: int = 3000
     ablation_steps: int = 200
     style_steps: int = 250
 
