@@ -62,8 +62,8 @@ def usual_factors(latent: tuple[int, int]) -> tuple[int, ...]:
 class AttentionReader:
     """The attention to some tokens, added up over steps, layers and heads.
 
-    num_frames: F. latent: (height, width) in cells. factors: layers at 1/factor of the latent's side are read.
-    steps: the steps that are read, counted from 0; all if None.
+    num_frames: F of the whole clip. latent: (height, width) in cells. factors: layers at 1/factor of the latent's side
+    are read. steps: the steps that are read, counted from 0; all if None.
     """
 
     num_frames: int
@@ -75,14 +75,16 @@ class AttentionReader:
         self.factors = tuple(self.factors) or usual_factors(self.latent)
         self.sides = [layer_sides(self.latent, factor) for factor in self.factors]
         self.sums: dict[int, Tensor] = {}  # by number of cells: [F, cells]
-        self.counts: dict[int, int] = {}
-        self.step, self.row, self.tokens = -1, 0, ()
+        self.counts: dict[int, Tensor] = {}  # what was added: [F]
+        self.step, self.row, self.tokens, self.frames = -1, 0, (), range(0)
 
-    def begin_step(self, tokens: Sequence[Sequence[int]]) -> None:
-        """The next rows that the UNet gets are K*F cond ones, part-major, and then others, in one call or several.
+    def begin_step(self, tokens: Sequence[Sequence[int]], frames: range | None = None) -> None:
+        """The next rows that the UNet gets are K*L cond ones, part-major, and then others, in one call or several.
 
         tokens: for each of the K parts of the prompt (AND) the positions that are read, perhaps none.
+        frames: which L frames of the clip they are; all of them if None.
         """
+        self.frames = range(self.num_frames) if frames is None else frames
         self.step, self.row = self.step + 1, 0
         wanted = self.steps is None or self.step in self.steps
         self.tokens = tuple(tuple(part) for part in tokens) if wanted else ()
@@ -92,21 +94,22 @@ class AttentionReader:
         cells = q.shape[1]
         if cells not in {height * width for height, width in self.sides}:
             return
+        length = len(self.frames)
         for part, tokens in enumerate(self.tokens):
-            first = max(part * self.num_frames, self.row)
-            last = min((part + 1) * self.num_frames, self.row + len(q))
+            first = max(part * length, self.row)
+            last = min((part + 1) * length, self.row + len(q))
             for row in range(first, last if tokens else first, ROWS_AT_ONCE):
                 rows = slice(row - self.row, min(row + ROWS_AT_ONCE, last) - self.row)
-                self._add(row - part * self.num_frames, _attention(layer.heads, q[rows], k[rows], tokens))
+                self._add(self.frames.start + row - part * length, _attention(layer.heads, q[rows], k[rows], tokens))
 
     def _add(self, frame: int, weights: Tensor) -> None:
         """weights: [frames, cells], from `frame` on."""
         cells = weights.shape[1]
         if cells not in self.sums:
             self.sums[cells] = torch.zeros(self.num_frames, cells, device=weights.device)
-            self.counts[cells] = 0
+            self.counts[cells] = torch.zeros(self.num_frames)
         self.sums[cells][frame : frame + len(weights)] += weights
-        self.counts[cells] += len(weights)
+        self.counts[cells][frame : frame + len(weights)] += 1
 
     def maps(self) -> Tensor:
         """[F, height, width] float32: the mean share of attention that a cell gives to the tokens, at the finest size.
@@ -125,7 +128,7 @@ class AttentionReader:
             if (height * width) in self.sums:
                 found = self.sums[height * width].cpu().view(-1, 1, height, width)
                 total += interpolate(found, finest, mode="bilinear", align_corners=False)[:, 0]
-        return total * (self.num_frames / sum(self.counts.values()))
+        return total / sum(self.counts.values()).clamp(min=1)[:, None, None]
 
 
 def _attention(heads: int, q: Tensor, k: Tensor, tokens: Sequence[int]) -> Tensor:

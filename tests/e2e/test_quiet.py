@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import open_page, open_panel, show_tab
+from .conftest import open_page, show_tab
 
 PLAYER = "#{}_pia_player "
 COUNT = """milliseconds => new Promise((resolve) => {
@@ -25,7 +25,6 @@ def reloaded(clip_made, browser, server):
 
 def playing(page, tab):
     show_tab(page, tab)
-    open_panel(page, tab)
     page.locator(f"{PLAYER.format(tab)}.pia-stage").scroll_into_view_if_needed()
     page.wait_for_function("selector => { const video = document.querySelector(selector); return video && !video.paused; }",
                            arg=PLAYER.format(tab) + "video", timeout=20_000)
@@ -33,7 +32,7 @@ def playing(page, tab):
 
 def test_the_hosts_own_scripts_run_beside_clips(reloaded):
     """Read by v1.10.1's script.js and ui.js: `opts` is filled by a callback of onAfterUiUpdate."""
-    reloaded.wait_for_selector("#img2img_pia_player .pia-clips button", state="attached")
+    reloaded.wait_for_selector("#img2img_pia_player .pia-clip", state="attached")
     reloaded.wait_for_function("window.updates > 0", timeout=20_000)
     reloaded.wait_for_function("Object.keys(opts).length > 5", timeout=20_000)
 

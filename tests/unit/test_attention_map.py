@@ -115,6 +115,20 @@ def test_parts_of_an_and_prompt_have_their_own_tokens(unet):
     assert torch.allclose(mean, (first + second) / 2, atol=1e-6)
 
 
+def test_windows_fill_their_place_in_the_clip(unet):
+    """Frames in two windows are averaged; a frame in none has no attention."""
+    a, b = inputs(2, seed=1), inputs(2, seed=2)
+    reader = AttentionReader(4, (SIZE, SIZE))
+    with torch.no_grad(), read_attention(unet, reader):
+        for (x, t, context), frames in ((a, range(0, 2)), (b, range(1, 3))):
+            reader.begin_step([TOKENS], frames)
+            unet(x, t, context=context)
+    sides = [(8, 8), (4, 4)]
+    alone = [straight(unet, *whole, range(2), TOKENS, sides) for whole in (a, b)]
+    wanted = [alone[0][0], (alone[0][1] + alone[1][0]) / 2, alone[1][1], torch.zeros(8, 8)]
+    assert (reader.maps() - torch.stack(wanted)).abs().max() < 1e-5
+
+
 def test_steps_are_averaged_and_can_be_chosen(unet):
     one, two = inputs(FRAMES, seed=1), inputs(FRAMES, seed=2)
     maps = [read(unet, [[one]]), read(unet, [[two]])]

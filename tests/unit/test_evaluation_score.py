@@ -53,7 +53,7 @@ def clip_folder(tmp_path_factory):
     model = CLIPModel(config)
     for value in model.parameters():
         value.data.normal_(0, 0.1 if value.dim() < 2 else 2.5 * value[0].numel() ** -0.5)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, safe_serialization=True)
     return folder
 
 
