@@ -7,9 +7,9 @@ contract.check()
 
 from modules import script_callbacks, scripts  # noqa: E402
 
-from lib_pia.host.delivery import output  # noqa: E402
+from lib_pia.host.delivery import output, plot  # noqa: E402
 from lib_pia.host.delivery.result import share_files  # noqa: E402
-from lib_pia.host.generation import session  # noqa: E402
+from lib_pia.host.generation import axes, session  # noqa: E402
 from lib_pia.host.generation.neighbours import keep_from_starting  # noqa: E402
 from lib_pia.host.panel import options, player, routes, ui  # noqa: E402
 
@@ -73,3 +73,5 @@ script_callbacks.on_cfg_denoised(session.Session.unsort_rows)
 script_callbacks.on_infotext_pasted(ui.fill_pasted)
 script_callbacks.on_ui_settings(options.add)
 script_callbacks.on_app_started(routes.add)
+script_callbacks.on_before_ui(axes.add)
+script_callbacks.on_image_grid(plot.write_grid)

@@ -20,6 +20,7 @@ from torch import Tensor
 from lib_pia.settings_fields import FIELDS
 
 from .and_prompts import sort_by_frame
+from .axes import axes_of, with_axes
 from .checks import check_checkpoint
 from .clip import ClipRun
 from .control import ControlClip
@@ -45,7 +46,7 @@ def begin(p: Any, args: Sequence[Any]) -> None:
     for field in FIELDS:
         p.extra_generation_params.pop(field.infotext, None)
     try:
-        settings = settings_from_args(args)
+        settings = with_axes(settings_from_args(args), axes_of(p))
         if settings is not None:
             check_neighbours(p)
         request = None if settings is None else read_request(p, settings)
