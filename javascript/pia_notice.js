@@ -9,7 +9,7 @@ pia.add("notice", [], (panel) => {
     const model = make("p", { class: "pia-warning" });
     const checkpoint = make("p", { class: "pia-warning" });
     const half = make("input", { type: "checkbox", checked: true });
-    const start = button(words("Download pia.ckpt (1.8 GB)"), () => begin(), { class: "pia-button pia-primary" });
+    const start = button(words("Download pia.ckpt (1.7 GB)"), () => begin(), { class: "pia-button pia-primary" });
     const cancel = button(words("Cancel"), () => act("download/cancel", {}), { hidden: true });
     const link = make("a", { href: "https://huggingface.co/Leoxing/PIA", target: "_blank", rel: "noopener noreferrer" }, "Leoxing/PIA");
     const bar = make("progress", { max: 1, hidden: true, "aria-label": words("Download") });

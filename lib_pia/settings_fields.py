@@ -269,5 +269,15 @@ FIELDS: tuple[Field, ...] = (
         choices=MASK_MEANS,
         fold="longer",
     ),
+    Field(
+        "control_video",
+        "Control clip",
+        None,
+        "clip",
+        "A clip that ControlNet's units without a picture follow, frame by frame.",
+        "PIA control clip",
+        fold="longer",
+        restored=False,
+    ),
 )
 FIELD = {field.name: field for field in FIELDS}

@@ -7,9 +7,10 @@ contract.check()
 
 from modules import script_callbacks, scripts  # noqa: E402
 
-from lib_pia.host.delivery import output  # noqa: E402
+from lib_pia.host.delivery import output, plot  # noqa: E402
 from lib_pia.host.delivery.result import share_files  # noqa: E402
-from lib_pia.host.generation import session  # noqa: E402
+from lib_pia.host.generation import axes, session  # noqa: E402
+from lib_pia.host.generation.neighbours import keep_from_starting  # noqa: E402
 from lib_pia.host.panel import options, player, routes, ui  # noqa: E402
 
 
@@ -31,6 +32,7 @@ class PIAScript(scripts.Script):
 
     def setup(self, p, *args):
         share_files(p)
+        keep_from_starting(p, args)
 
     def before_process(self, p, *args):
         session.begin(p, args)
@@ -47,13 +49,20 @@ class PIAScript(scripts.Script):
         if bound := session.session_of(p):
             bound.before_sampling()
 
+    def on_mask_blend(self, p, mba, *args):
+        if bound := session.session_of(p):
+            bound.blend(mba)
+
     def postprocess_image_after_composite(self, p, *args):
         if bound := session.session_of(p):
             bound.count_frame()
 
     def postprocess(self, p, processed, *args):
         if bound := session.session_of(p):
-            output.deliver(bound, processed)
+            try:
+                output.deliver(bound.made, processed)
+            finally:
+                bound.takeover.end()
 
 
 def sort_rows(params):
@@ -66,3 +75,5 @@ script_callbacks.on_cfg_denoised(session.Session.unsort_rows)
 script_callbacks.on_infotext_pasted(ui.fill_pasted)
 script_callbacks.on_ui_settings(options.add)
 script_callbacks.on_app_started(routes.add)
+script_callbacks.on_before_ui(axes.add)
+script_callbacks.on_image_grid(plot.write_grid)
