@@ -55,7 +55,15 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "enabled", "Animate (PIA)", False, "bool", "Animate the picture instead of making still ones.", "PIA enabled"
     ),
-    Field("model", "PIA model", None, "text", "File in models/PIA. Empty: the only or first one found.", "PIA model"),
+    Field(
+        "model",
+        "PIA model",
+        None,
+        "text",
+        "File in models/PIA. Automatic: the only or first one found.",
+        "PIA model",
+        fold="files",
+    ),
     Field(
         "num_frames",
         "Frames",
@@ -98,6 +106,7 @@ FIELDS: tuple[Field, ...] = (
         "PIA affinity",
         0.0,
         1.0,
+        fold="longer",
     ),
     Field(
         "condition_frame",
@@ -189,7 +198,7 @@ FIELDS: tuple[Field, ...] = (
         "Window",
         None,
         "int",
-        "Frames that are computed together. Empty: 16 in clips of more than 32 frames.",
+        "Frames that are computed together. 0 or empty: 16 in clips of more than 32 frames.",
         "PIA window",
         MIN_WINDOW,
         MAX_WINDOW,

@@ -11,7 +11,7 @@ from lib_pia.host.delivery import output  # noqa: E402
 from lib_pia.host.delivery.result import share_files  # noqa: E402
 from lib_pia.host.generation import session  # noqa: E402
 from lib_pia.host.generation.neighbours import keep_from_starting  # noqa: E402
-from lib_pia.host.panel import options, routes, ui  # noqa: E402
+from lib_pia.host.panel import options, player, routes, ui  # noqa: E402
 
 
 class PIAScript(scripts.Script):
@@ -22,7 +22,9 @@ class PIAScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        built = ui.build("img2img" if is_img2img else "txt2img")
+        tab = "img2img" if is_img2img else "txt2img"
+        built = ui.build(tab)
+        self.on_after_component(lambda gallery: player.build(tab), elem_id=f"{tab}_gallery")
         self.infotext_fields, self.paste_field_names = built.infotext_fields, built.paste_field_names
         return built.components
 
@@ -44,6 +46,10 @@ class PIAScript(scripts.Script):
     def process_before_every_sampling(self, p, *args, **kwargs):
         if bound := session.session_of(p):
             bound.before_sampling()
+
+    def on_mask_blend(self, p, mba, *args):
+        if bound := session.session_of(p):
+            bound.blend(mba)
 
     def postprocess_image_after_composite(self, p, *args):
         if bound := session.session_of(p):

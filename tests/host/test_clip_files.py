@@ -93,3 +93,10 @@ def test_text_files_beside_the_clips_if_the_settings_say_so(host):
     with host.options(save_txt=True):
         path, = saved(host)
     assert "PIA enabled: True" in path.with_suffix(".txt").read_text()
+
+
+@pytest.mark.parametrize(("motion", "frames"), [("loop", 8), ("animate", 7)])
+def test_loops_are_interpolated_over_their_seam(host, motion, frames):
+    settings = {"num_frames": 4, "formats": ["apng"], "motion": motion, "interpolate": 2}
+    (file,) = animate(host, settings, steps=1)["info"]["pia"]
+    assert file["frames"] == frames

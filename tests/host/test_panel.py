@@ -25,7 +25,7 @@ def test_components_follow_the_table(built):
         if field.choices and field.kind != "choices":
             assert component.choices == [(str(c), c) if not isinstance(c, tuple) else c for c in component.choices] or list(field.choices)
         if field.low is not None and field.kind in ("int", "number"):
-            assert (component.minimum, component.maximum) == (field.low, field.high)
+            assert (component.minimum, component.maximum) == (0 if field.optional else field.low, field.high)
         if field.name != "enabled" and field.kind != "pictures":            # a picture has no place for an explanation
             assert component.info == field.help
 

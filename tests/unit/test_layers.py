@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lib_pia"
 LAYERS = [
     "errors",
+    "files",
     "lending",
     "settings",
     "schedule",
@@ -19,9 +20,11 @@ LAYERS = [
     "video",
     "affinity_measure",
     "affinity",
+    "windows",
     "model",
     "checkpoint",
     "injection",
+    "attention_map",
     "color",
     "training",
     "evaluation",

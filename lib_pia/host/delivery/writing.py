@@ -46,6 +46,7 @@ class ClipWriter:
             loop_count=settings.loop_count,
             ping_pong=settings.ping_pong,
             interpolate=settings.interpolate,
+            closed=settings.motion == "loop",
             infotext=clip.infotext if opts.enable_pnginfo else "",
             **quality_options(),
         )

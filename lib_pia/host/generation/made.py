@@ -8,7 +8,8 @@ from modules.shared import opts
 from PIL import Image
 from torch import Tensor
 
-from lib_pia.affinity import affinity_scores, frame_index
+from lib_pia.affinity import frame_index
+from lib_pia.windows import clip_affinity
 
 from .control import ControlClip
 from .pictures import ConditionPicture, as_shown
@@ -60,5 +61,4 @@ class MadeClips:
 
     def affinity(self) -> Tensor:
         """The affinity of every frame, [F]."""
-        s = self.request.settings
-        return affinity_scores(s.num_frames, s.condition_frame, s.motion, s.magnitude, s.affinity)
+        return clip_affinity(self.request.settings)

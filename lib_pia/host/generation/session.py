@@ -70,7 +70,7 @@ class Session:
         self.made = MadeClips(p, request)
         self.run: ClipRun | None = None  # the clip that is being sampled
         if video := request.settings.control_video:
-            self.made.control = ControlClip(p, video, request.settings.num_frames, takeover.loan)
+            self.made.control = ControlClip(p, video, request.rows, takeover.loan)
         takeover.frames_for_pictures(request, self.init)
 
     # ---- p.init
@@ -127,6 +127,11 @@ class Session:
         """`on_cfg_denoiser`."""
         if self.run is not None:
             self.run.sort_rows(params)
+
+    def blend(self, args: Any) -> None:
+        """`on_mask_blend`."""
+        if self.run is not None:
+            self.run.blend(args)
 
     @staticmethod
     def unsort_rows(params: Any) -> None:

@@ -25,7 +25,8 @@ def _request(name, processing, **extra):
 
 _COMMON = {"sampler_index": (str, "Euler"), "script_name": (str, None), "script_args": (list, []), "send_images": (bool, True),
            "save_images": (bool, False), "alwayson_scripts": (dict, {}), "force_task_id": (str, None), "infotext": (str, None)}
-StableDiffusionTxt2ImgProcessingAPI = _request("StableDiffusionProcessingTxt2Img", StableDiffusionProcessingTxt2Img, **_COMMON)
+StableDiffusionTxt2ImgProcessingAPI = _request(
+    "StableDiffusionProcessingTxt2Img", StableDiffusionProcessingTxt2Img, denoising_strength=(float, None), **_COMMON)
 StableDiffusionImg2ImgProcessingAPI = _request(
     "StableDiffusionProcessingImg2Img", StableDiffusionProcessingImg2Img, init_images=(list, None), denoising_strength=(float, 0.75),
     mask=(str, None), include_init_images=(bool, Field(default=False, exclude=True)), **_COMMON)
