@@ -4,6 +4,7 @@ from __future__ import annotations
 import types
 
 import torch
+from PIL import Image
 
 from tests.host.clips import Watcher, animate, animate_text, distance, still
 
@@ -68,3 +69,31 @@ def test_an_extension_that_wraps_p_sample_on_the_instance(host):
     with host.script(watcher):
         assert (animate(host)["images"], animate_text(host)["images"]) == plain
     assert calls == [4, 1, 4]                                   # img2img's clip; txt2img's still picture, then its clip
+
+
+def test_an_extension_that_puts_pictures_behind_the_frames(host):
+    """As ControlNet does with its detected maps: as many as frames, or a multiple of them, before PIA cuts clips."""
+    class Maps(host.scripts.Script):
+        count = 0
+
+        def title(self):
+            return "Maps"
+
+        def show(self, is_img2img):
+            return host.scripts.AlwaysVisible
+
+        def postprocess(self, p, processed, *args):
+            processed.images.extend(Image.new("RGB", (64, 64)) for _ in range(self.count))
+
+    maps, runners = Maps(), (host.scripts.scripts_txt2img, host.scripts.scripts_img2img)
+    plain, masked = animate(host)["images"], {"mask": host.base64(Image.new("L", (64, 64), 255))}
+    with host.options(return_mask=True, return_mask_composite=True):
+        inpainted = animate(host, **masked)["images"]
+    with host.script(maps):
+        for runner in runners:                                  # it comes before PIA, as its folder's name does
+            for scripts in (runner.scripts, runner.alwayson_scripts):
+                scripts.insert(0, scripts.pop(scripts.index(maps)))
+        for maps.count in (1, 4, 8):
+            assert animate(host)["images"] == plain
+            with host.options(return_mask=True, return_mask_composite=True):
+                assert animate(host, **masked)["images"] == inpainted

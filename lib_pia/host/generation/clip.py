@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
@@ -84,7 +84,7 @@ class ClipRun:
             windows = WindowSampling(p, model, plan, direction, from_image, preview, self._say_window)
             self._ready_host(stack, latent, windows)
             stack.enter_context(lent(self, windows=windows))
-            stack.enter_context(self._control(windows))
+            stack.enter_context(self._control(lambda: self._frames_of(windows)))
             samples = p.sample(*args, **kwargs)
         self._check_sampled(windows)
         self.made.sampled += 1
@@ -103,6 +103,16 @@ class ClipRun:
                 "the prompt."
             )
 
+    def _control(self, frames: Callable[[], Sequence[int]]) -> AbstractContextManager:
+        """Shows ControlNet the control clip's `frames()` at every call of the UNet, if there is one."""
+        if self.made.control is None:
+            return nullcontext()
+        return self.made.control.shown(self.p.sd_model.model.diffusion_model, frames)
+
+    def _frames_of(self, windows: WindowSampling) -> Sequence[int]:
+        every = range(self.request.rows)
+        return every if windows.window is None else every[windows.window.frames]
+
     def _say_window(self, number: int) -> None:
         count = len(self.request.windows)
         if number == 0 and self.clip == 0 and state.job_count > 0:
@@ -111,16 +121,6 @@ class ClipRun:
 
     def _say(self, doing: str, part: str = "") -> None:
         progress(f"{doing} clip {self.clip + 1}/{self.request.clips}{part}")
-
-    def _control(self, windows: WindowSampling) -> AbstractContextManager:
-        """Shows ControlNet the control clip's frames of the window that is sampled, if there is a control clip."""
-        if self.made.control is None:
-            return nullcontext()
-        every = range(self.request.rows)
-        return self.made.control.shown(
-            self.p.sd_model.model.diffusion_model,
-            lambda: every if windows.window is None else every[windows.window.frames],
-        )
 
     def _load(self) -> Any:
         file = models.find_model(self.settings.model)
@@ -170,7 +170,7 @@ class ClipRun:
         if self.clip == 0 and state.job_count > 0:
             state.job_count += self.request.clips
         watch = self.watch = StillWatch()
-        with self._control([self.made.condition_frame]):
+        with self._control(lambda: [self.made.condition_frame]):
             still: Still = make_still(p, p.sample, self.request.rows, watch)
         self.watch = None
         state.nextjob()

@@ -71,7 +71,7 @@ class Session:
         self.made = MadeClips(p, request)
         self.run: ClipRun | None = None  # the clip that is being sampled
         if video := request.settings.control_video:
-            self.made.control = ControlClip(p, video, request.settings.num_frames, takeover.loan)
+            self.made.control = ControlClip(p, video, request.rows, takeover.loan)
         takeover.frames_for_pictures(request, self.init)
 
     # ---- p.init
