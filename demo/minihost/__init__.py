@@ -1,8 +1,8 @@
 """minihost: a small stand-in for the AUTOMATIC1111 WebUI, for tests and the demo. Not a product.
 
-It runs the extension's own scripts/pia.py on a machine without the WebUI: the same names, order of hooks, API and page structure as v1.10.1
-(tests/host/test_contract.py compares them), over the genuine LDM UNet and VAE and the genuine k-diffusion samplers. It leaves out training,
-extra networks other than LoRA, upscalers, face restoration, ToMe, hypertile, half precision and low-memory modes.
+It runs the extension's own scripts/pia.py on a machine without the WebUI, over the genuine LDM UNet and VAE and the genuine
+k-diffusion samplers. Its behaviour is held to what was recorded of v1.10.1. It leaves out what the extension does not meet:
+most samplers that are not k-diffusion's, styles, the settings page, upscalers, half precision, low-memory modes.
 
     from demo.minihost import start
     host = start(data_dir, extensions=[repository])

@@ -33,12 +33,14 @@ class Host:
     def start(cls, data_dir: Path, extensions: list[Path], flags: list[str]) -> Host:
         named = [part for folder in extensions for part in ("--minihost-extension", str(folder))]
         boot.prepare(["--data-dir", str(data_dir), "--api", "--no-half", *named, *flags])
-        from modules import shared_init
+        from modules import _notice_components, paths, script_callbacks, scripts, sd_models, sd_vae, shared  # noqa: F401
 
-        shared_init.initialize()
-        from modules import initialize, script_callbacks
-
-        initialize.initialize()
+        sd_models.list_models()
+        sd_vae.refresh_vae_list()
+        scripts.load_scripts()
+        script_callbacks.ui_settings_callback()
+        shared.opts.onchange("sd_model_checkpoint", sd_models.reload_model_weights, call=False)
+        shared.opts.onchange("sd_vae", sd_vae.reload_vae_weights, call=False)
         script_callbacks.before_ui_callback()
         host = cls(data_dir, extensions)
         host._serve_api()
@@ -62,10 +64,9 @@ class Host:
         from fastapi.testclient import TestClient
         from modules import script_callbacks
         from modules.api.api import Api
-        from modules.call_queue import queue_lock
 
         self.shared.demo = self.demo = demo
-        self.app, self.api = app, Api(app, queue_lock)
+        self.app, self.api = app, Api(app)
         script_callbacks.app_started_callback(demo, app)
         self.client = TestClient(app, raise_server_exceptions=False)
 
@@ -75,17 +76,17 @@ class Host:
 
         assert self.shared.sd_model is not None, "no checkpoint could be loaded"        # the page shows which one it is
         demo = ui.create_ui()
-        app, self.url = _page.launch(demo, self.shared.cmd_opts, port, server_name, [str(folder) for folder in self.extensions])
+        app, self.url = _page.launch(demo, port, server_name)
         self._use(demo, app)
         if block:
             self.wait()
         return self.url
 
     def wait(self) -> None:
-        """Until the page's server is told to stop, or Ctrl+C."""
-        from modules import _page
-
-        _page.wait()
+        """Until `state.ended` is set, or Ctrl+C."""
+        with contextlib.suppress(KeyboardInterrupt):
+            self.shared.state.ended.wait()
+        self.close()
 
     def close(self) -> None:
         """Stop the page's server."""
@@ -136,7 +137,7 @@ class Host:
     def options(self, **values):
         """Settings for the time of a `with`."""
         opts = self.shared.opts
-        before = {key: opts.data[key] for key in values}
+        before = {key: getattr(opts, key) for key in values}
         try:
             for key, value in values.items():
                 opts.set(key, value)

@@ -1,4 +1,2 @@
-"""minihost's stand-in for the WebUI's `modules` package: the names and behaviour that an extension meets, written anew and kept small.
-
-Public names follow AUTOMATIC1111 WebUI v1.10.1 (checked by tests/host/test_contract.py); modules starting with `_` are minihost's own.
-"""
+"""What the extension imports as `modules`: a host with the names of AUTOMATIC1111 WebUI v1.10.1, written from what can be
+observed of it (tests/scenarios/recorded), and only as much of it as the extension meets. Modules with `_` are our own."""

@@ -1,47 +1,22 @@
-"""Errors are printed to stderr and remembered; nothing here stops a generation."""
+"""Errors go to stderr and into a short list; the generation goes on."""
 import sys
-import textwrap
 import traceback
 
-exception_records = []          # the last five, as dicts of text
+exception_records = []          # of the last five exceptions: their text
 
 
-def format_traceback(tb):
-    return [[f"{frame.filename}, line {frame.lineno}, {frame.name}", frame.line] for frame in traceback.extract_tb(tb)]
-
-
-def format_exception(e, tb):
-    return dict(exception=str(e), traceback=format_traceback(tb))
-
-
-def get_exceptions():
-    return exception_records[::-1]
-
-
-def record_exception():
-    _, error, tb = sys.exc_info()
-    if error is not None:
-        exception_records.append(format_exception(error, tb))
+def record_exception() -> None:
+    if sys.exc_info()[1] is not None:
+        exception_records.append(traceback.format_exc())
         del exception_records[:-5]
 
 
 def report(message: str, *, exc_info: bool = False) -> None:
-    """Print `message`, with the traceback of the exception that is being handled when `exc_info`."""
     record_exception()
-    text = textwrap.indent(message, "*** ", lambda line: True)
-    if exc_info:
-        text += "\n" + textwrap.indent(traceback.format_exc(), "    ") + "---"
-    print(text, file=sys.stderr)
+    lines = message.splitlines() + (traceback.format_exc().splitlines() if exc_info else [])
+    sys.stderr.write("".join(f"*** {line}\n" for line in lines))
 
 
-def display(e: Exception, task, *, full_traceback=False):
+def display(e: Exception, task: str) -> None:
     record_exception()
-    print(f"{task}: {type(e).__name__}", file=sys.stderr)
-    traceback.print_exception(e, file=sys.stderr)
-
-
-def run(code, task):
-    try:
-        code()
-    except Exception as error:
-        display(error, task)
+    sys.stderr.write(f"{task}: {type(e).__name__}\n{''.join(traceback.format_exception(e))}")

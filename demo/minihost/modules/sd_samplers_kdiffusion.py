@@ -1,131 +1,119 @@
-"""The samplers of k-diffusion."""
-import inspect
+"""The samplers of k-diffusion on the host's sigma tables."""
+from __future__ import annotations
+
+import functools
 
 import k_diffusion.external
 import k_diffusion.sampling
-from modules import devices, sd_samplers_cfg_denoiser, sd_samplers_common, sd_samplers_extra, sd_schedulers, shared
-from modules.sd_samplers_cfg_denoiser import CFGDenoiser  # noqa: F401
+from modules import devices, sd_schedulers, shared
+from modules.sd_samplers_cfg_denoiser import CFGDenoiser
+from modules.sd_samplers_common import Sampler, SamplerData, img2img_steps
 from modules.shared import opts
 
-_BROWNIAN, _KARRAS, _EXPONENTIAL = {"brownian_noise": True}, {"scheduler": "karras"}, {"scheduler": "exponential"}
-_SECOND, _ENSD, _DISCARD = {"second_order": True}, {"uses_ensd": True}, {"discard_next_to_last_sigma": True}
-samplers_k_diffusion = [(label, "sample_" + function if isinstance(function, str) else function, aliases.split(), options)
-                        for label, function, aliases, options in (
-    ("DPM++ 2M", "dpmpp_2m", "k_dpmpp_2m", _KARRAS),
-    ("DPM++ SDE", "dpmpp_sde", "k_dpmpp_sde", {**_KARRAS, **_SECOND, **_BROWNIAN}),
-    ("DPM++ 2M SDE", "dpmpp_2m_sde", "k_dpmpp_2m_sde", {**_EXPONENTIAL, **_BROWNIAN}),
-    ("DPM++ 2M SDE Heun", "dpmpp_2m_sde", "k_dpmpp_2m_sde_heun", {**_EXPONENTIAL, **_BROWNIAN, "solver_type": "heun"}),
-    ("DPM++ 2S a", "dpmpp_2s_ancestral", "k_dpmpp_2s_a", {**_KARRAS, **_ENSD, **_SECOND}),
-    ("DPM++ 3M SDE", "dpmpp_3m_sde", "k_dpmpp_3m_sde", {**_EXPONENTIAL, **_DISCARD, **_BROWNIAN}),
-    ("Euler a", "euler_ancestral", "k_euler_a k_euler_ancestral", _ENSD),
-    ("Euler", "euler", "k_euler", {}),
-    ("LMS", "lms", "k_lms", {}),
-    ("Heun", "heun", "k_heun", _SECOND),
-    ("DPM2", "dpm_2", "k_dpm_2", {**_KARRAS, **_DISCARD, **_SECOND}),
-    ("DPM2 a", "dpm_2_ancestral", "k_dpm_2_a", {**_KARRAS, **_DISCARD, **_ENSD, **_SECOND}),
-    ("DPM fast", "dpm_fast", "k_dpm_fast", _ENSD),
-    ("DPM adaptive", "dpm_adaptive", "k_dpm_ad", _ENSD),
-    ("Restart", sd_samplers_extra.restart_sampler, "restart", {**_KARRAS, **_SECOND}),
-)]
-
-_CHURN = ["s_churn", "s_tmin", "s_tmax", "s_noise"]
-sampler_extra_params = {
-    **dict.fromkeys(("sample_euler", "sample_heun", "sample_dpm_2"), _CHURN),
-    **dict.fromkeys(("sample_dpm_fast", "sample_dpm_2_ancestral", "sample_dpmpp_2s_ancestral", "sample_dpmpp_sde", "sample_dpmpp_2m_sde",
-                     "sample_dpmpp_3m_sde"), ["s_noise"]),
-}
+CHURN, NOISE = ("s_churn", "s_tmin", "s_tmax", "s_noise"), ("s_noise",)
 
 
-class CFGDenoiserKDiffusion(sd_samplers_cfg_denoiser.CFGDenoiser):
-    def _make_model(self):
-        kind = {"v": "CompVisVDenoiser"}.get(shared.sd_model.parameterization, "CompVisDenoiser")
-        return getattr(k_diffusion.external, kind)(shared.sd_model, quantize=opts.enable_quantization)
+class CFGDenoiserKDiffusion(CFGDenoiser):
+    def wrapped(self, model):
+        kind = "CompVisVDenoiser" if model.parameterization == "v" else "CompVisDenoiser"
+        return getattr(k_diffusion.external, kind)(model)
 
 
-class KDiffusionSampler(sd_samplers_common.Sampler):
-    def __init__(self, funcname, sd_model, options=None):
-        super().__init__(funcname)
-        if not callable(funcname):
-            self.extra_params, self.func = sampler_extra_params.get(funcname, []), getattr(k_diffusion.sampling, funcname)
-        self.options = options or {}
-        self.model_wrap_cfg, self.model_wrap = sd_samplers_common._with_model(CFGDenoiserKDiffusion(self))
+class KDiffusionSampler(Sampler):
+    def __init__(self, function, numbers, sd_model, options=None):
+        super().__init__(getattr(k_diffusion.sampling, f"sample_{function}"), CFGDenoiserKDiffusion(self), options)
+        self.numbers = numbers
 
-    def _limits(self):
-        """The model's smallest and largest sigma."""
-        return tuple(self.model_wrap.sigmas[i].item() for i in (0, -1))
+    def get_sigmas(self, p, steps):
+        """[steps + 1] on the CPU, by the scheduler that `p` names or the sampler prefers."""
+        own, params = self.config.options, p.extra_generation_params
+        name = (p.hr_scheduler if p.is_hr_pass else p.scheduler) or "Automatic"
+        scheduler = sd_schedulers.schedulers_map.get(own.get("scheduler") if name == "Automatic" else name)
+        drop = own.get("discard_next_to_last_sigma", False)
+        if opts.always_discard_next_to_last_sigma and not drop:
+            drop = params["Discard penultimate sigma"] = True
+        if p.sampler_noise_scheduler_override is not None:
+            sigmas = p.sampler_noise_scheduler_override(steps + drop)
+        elif scheduler is None or scheduler.function is None:
+            sigmas = self.model_wrap.get_sigmas(steps + drop)
+        else:
+            if not p.is_hr_pass:
+                params["Schedule type"] = scheduler.label
+            elif params.get("Schedule type") != scheduler.label:
+                params["Hires schedule type"] = scheduler.label
+            sigmas = scheduler.function(n=steps + drop, device=devices.cpu, **self._wishes(scheduler, params))
+        keep = [number for number in range(len(sigmas)) if not drop or number != len(sigmas) - 2]
+        return sigmas[keep].cpu()
 
-    def _schedule_arguments(self, p, scheduler):
-        """What the settings say to `scheduler`; whatever differs from its defaults goes into the infotext."""
-        params, limits = p.extra_generation_params, self._limits()
-        arguments = dict(zip(("sigma_min", "sigma_max"), (0.1, 10) if opts.use_old_karras_scheduler_sigmas else limits))
-        if not p.is_hr_pass:
-            params["Schedule type"] = scheduler.label
-        elif scheduler.label != params.get("Schedule type"):
-            params["Hires schedule type"] = scheduler.label
-        own = {"sigma_min": limits[0], "sigma_max": limits[1]}
-        if scheduler.default_rho != -1:
-            own["rho"] = scheduler.default_rho
-        for key, default in own.items():
-            wanted, label = getattr(opts, key), {"sigma_min": "min sigma", "sigma_max": "max sigma", "rho": "rho"}[key]
-            if wanted not in (0, default):
-                arguments[key] = params[f"Schedule {label}"] = wanted
+    def _range(self):
+        return self.model_wrap.sigmas[0].item(), self.model_wrap.sigmas[-1].item()
+
+    def _wishes(self, scheduler, params):
+        """Arguments of the scheduler: the model's range and what the settings say instead."""
+        arguments = dict(zip(("sigma_min", "sigma_max"), self._range()))
+        usual = {**arguments, **({"rho": scheduler.default_rho} if scheduler.default_rho != -1 else {})}
+        for key, word in (("sigma_min", "min sigma"), ("sigma_max", "max sigma"), ("rho", "rho")):
+            if key in usual and getattr(opts, key) not in (0, usual[key]):
+                arguments[key] = params[f"Schedule {word}"] = getattr(opts, key)
         if scheduler.need_inner_model:
             arguments["inner_model"] = self.model_wrap
         return arguments
 
-    def get_sigmas(self, p, steps):
-        """[steps + 1], on the CPU."""
-        config, name = self.config.options if self.config else {}, (p.hr_scheduler if p.is_hr_pass else p.scheduler) or "Automatic"
-        discard = config.get("discard_next_to_last_sigma", False)
-        if opts.always_discard_next_to_last_sigma and not discard:
-            discard = p.extra_generation_params["Discard penultimate sigma"] = True
-        count = steps + discard
-        scheduler = sd_schedulers.schedulers_map.get(config.get("scheduler") if name == "Automatic" else name)
-        if p.sampler_noise_scheduler_override is not None:
-            sigmas = p.sampler_noise_scheduler_override(count)
-        elif scheduler is not None and scheduler.function is not None:
-            sigmas = scheduler.function(n=count, device=devices.cpu, **self._schedule_arguments(p, scheduler))
-        else:
-            sigmas = self.model_wrap.get_sigmas(count)
-        kept = [i for i in range(len(sigmas)) if not (discard and i == len(sigmas) - 2)]
-        return sigmas[kept].cpu()
-
-    def _arguments(self, p, x, sigmas, noise_sigmas, ends):
-        """Keyword arguments of the sampling function, by what it accepts."""
-        options = self.config.options
-        offered = {"sigma_min": ends[0], "sigma_max": ends[1], "n": len(sigmas) - 1, "sigma_sched": sigmas, "sigmas": sigmas}
-        kwargs = {**self.initialize(p), **{key: offered[key] for key in inspect.signature(self.func).parameters if key in offered}}
-        if options.get("brownian_noise"):
-            kwargs["noise_sampler"] = self.create_noise_sampler(x, noise_sigmas, p)
-        if "solver_type" in options:
-            kwargs["solver_type"] = options["solver_type"]
-        return kwargs
-
-    def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
-        total, start = sd_samplers_common.setup_img2img_steps(p, steps)
-        whole = self.get_sigmas(p, total)
-        sigmas = whole[total - start - 1:]
-        noisy = self._with_extra_noise(p, x, noise, x + noise * sigmas[0], 1)
-        kwargs = self._arguments(p, x, sigmas, whole, (sigmas[-2], sigmas[0]))
-        self.model_wrap_cfg.init_latent = x
-        self._guide(x, conditioning, unconditional_conditioning, image_conditioning)
-        return self._run(noisy, start + 1, kwargs)
+    def _arguments(self, p, x, sigmas, whole, limits):
+        """Keyword arguments of `func`: of the sigma tables, those it takes."""
+        arguments = self.initialize(p)
+        tables = {"sigmas": sigmas, "sigma_min": limits[0], "sigma_max": limits[1], "n": len(sigmas) - 1}
+        arguments.update((name, value) for name, value in tables.items() if self.accepts(name))
+        if self.options.get("brownian_noise"):
+            seeds = p.all_seeds[p.batch_size * p.iteration:][:p.batch_size]
+            arguments["noise_sampler"] = k_diffusion.sampling.BrownianTreeNoiseSampler(
+                x, whole[whole > 0].min(), whole.max(), seed=seeds)
+        if "solver_type" in self.options:
+            arguments["solver_type"] = self.options["solver_type"]
+        return arguments
 
     def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
-        steps = steps or p.steps
-        sigmas = self.get_sigmas(p, steps)
-        scale = sigmas[0]
-        if opts.sgm_noise_multiplier:
-            p.extra_generation_params.update({"SGM noise multiplier": True})
-            scale = (1 + scale ** 2).sqrt()
-        noisy = x * scale
-        kwargs = self._arguments(p, noisy, sigmas, sigmas, self._limits())
-        if "n" in kwargs:
-            kwargs["n"] = steps
-        self._guide(noisy, conditioning, unconditional_conditioning, image_conditioning)
-        return self._run(noisy, steps, kwargs)
+        count = steps or p.steps
+        sigmas = self.get_sigmas(p, count)
+        start = x * sigmas[0]
+        arguments = self._arguments(p, start, sigmas, sigmas, self._range())
+        if "n" in arguments:
+            arguments["n"] = count
+        return self.run(start, start, count, (conditioning, unconditional_conditioning, image_conditioning), arguments)
+
+    def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
+        total, made = img2img_steps(p, steps)
+        whole = self.get_sigmas(p, total)
+        sigmas = whole[total - made - 1:]
+        arguments = self._arguments(p, x, sigmas, whole, (sigmas[-2], sigmas[0]))
+        self.model_wrap_cfg.init_latent = x
+        conds = conditioning, unconditional_conditioning, image_conditioning
+        return self.run(noise * sigmas[0] + x, x, made + 1, conds, arguments)
 
 
-samplers_data_k_diffusion = sd_samplers_common._data_of(
-    KDiffusionSampler, [row for row in samplers_k_diffusion if callable(row[1]) or hasattr(k_diffusion.sampling, row[1])])
-k_diffusion_samplers_map = {data.name: data for data in samplers_data_k_diffusion}
+def _data(label, function, numbers, aliases, options):
+    made = functools.partial(KDiffusionSampler, function, numbers, options=options)
+    return SamplerData(label, made, [f"k_{alias}" for alias in aliases.split()], options)
+
+
+def _options(words: str, scheduler: str | None = None) -> dict:
+    flags = {"brown": "brownian_noise", "second": "second_order", "ensd": "uses_ensd", "discard": "discard_next_to_last_sigma"}
+    made = {flags[word]: True for word in words.split() if word in flags}
+    return {**({"scheduler": scheduler} if scheduler else {}), **made, **({"solver_type": "heun"} if "heun" in words else {})}
+
+
+SAMPLERS = [_data(*row) for row in (
+    ("DPM++ 2M", "dpmpp_2m", (), "dpmpp_2m", _options("", "karras")),
+    ("DPM++ SDE", "dpmpp_sde", NOISE, "dpmpp_sde", _options("second brown", "karras")),
+    ("DPM++ 2M SDE", "dpmpp_2m_sde", NOISE, "dpmpp_2m_sde", _options("brown", "exponential")),
+    ("DPM++ 2M SDE Heun", "dpmpp_2m_sde", NOISE, "dpmpp_2m_sde_heun", _options("brown heun", "exponential")),
+    ("DPM++ 2S a", "dpmpp_2s_ancestral", NOISE, "dpmpp_2s_a", _options("ensd second", "karras")),
+    ("DPM++ 3M SDE", "dpmpp_3m_sde", NOISE, "dpmpp_3m_sde", _options("discard brown", "exponential")),
+    ("Euler a", "euler_ancestral", (), "euler_a euler_ancestral", _options("ensd")),
+    ("Euler", "euler", CHURN, "euler", {}),
+    ("LMS", "lms", (), "lms", {}),
+    ("Heun", "heun", CHURN, "heun", _options("second")),
+    ("DPM2", "dpm_2", CHURN, "dpm_2", _options("discard second", "karras")),
+    ("DPM2 a", "dpm_2_ancestral", NOISE, "dpm_2_a", _options("discard ensd second", "karras")),
+    ("DPM fast", "dpm_fast", NOISE, "dpm_fast", _options("ensd")),
+    ("DPM adaptive", "dpm_adaptive", (), "dpm_ad", _options("ensd")))]

@@ -1,0 +1,87 @@
+"""What a generation gives back, and the text that goes into a picture."""
+from __future__ import annotations
+
+import json
+
+from modules import errors, infotext_utils, shared
+from modules.shared import opts
+
+IN_ANSWER = """prompt all_prompts negative_prompt all_negative_prompts seed all_seeds subseed all_subseeds subseed_strength width
+height sampler_name cfg_scale steps batch_size restore_faces face_restoration_model sd_model_name sd_model_hash sd_vae_name
+sd_vae_hash seed_resize_from_w seed_resize_from_h denoising_strength extra_generation_params index_of_first_image infotexts
+styles job_timestamp clip_skip is_using_inpainting_conditioning version""".split()
+OF_P = """subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces sd_model_name sd_model_hash sd_vae_name
+sd_vae_hash seed_resize_from_w seed_resize_from_h denoising_strength extra_generation_params styles eta
+is_using_inpainting_conditioning""".split()
+
+
+def version() -> str:
+    import launch
+
+    return launch.git_tag()
+
+
+def _single(value):
+    return value[0] if isinstance(value, list) else value
+
+
+class Processed:
+    """The pictures of a generation with all that is known of them."""
+
+    def __init__(self, p, images_list, seed=-1, info="", subseed=None, all_prompts=None, all_negative_prompts=None,
+                 all_seeds=None, all_subseeds=None, index_of_first_image=0, infotexts=None, comments=""):
+        vars(self).update((name, getattr(p, name, None)) for name in OF_P)
+        self.images, self.info, self.index_of_first_image = images_list, info, index_of_first_image
+        self.infotexts, self.comments = infotexts or [info] * len(images_list), "".join(f"{line}\n" for line in p.comments)
+        self.job_timestamp, self.clip_skip = shared.state.job_timestamp, opts.CLIP_stop_at_last_layers
+        self.version, self.face_restoration_model = version(), None
+        self.prompt, self.negative_prompt = _single(p.prompt), _single(p.negative_prompt)
+        self.seed, self.subseed = (-1 if value is None else int(_single(value)) for value in (seed, subseed))
+        self.all_prompts = all_prompts or p.all_prompts or [self.prompt]
+        self.all_negative_prompts = all_negative_prompts or p.all_negative_prompts or [self.negative_prompt]
+        self.all_seeds = all_seeds or p.all_seeds or [self.seed]
+        self.all_subseeds = all_subseeds or p.all_subseeds or [self.subseed]
+
+    def js(self):
+        told = {**{name: getattr(self, name) for name in IN_ANSWER}, "prompt": self.all_prompts[0],
+                "negative_prompt": self.all_negative_prompts[0]}
+        return json.dumps(told, default=lambda unknown: None)
+
+    def infotext(self, p, index):
+        return create_infotext(p, self.all_prompts, self.all_seeds, self.all_subseeds, index=index,
+                               all_negative_prompts=self.all_negative_prompts)
+
+
+def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iteration=0, position_in_batch=0,
+                    use_main_prompt=False, index=None, all_negative_prompts=None):
+    """The infotext of one picture, by its place in the lists. A value of `p.extra_generation_params` may be a list with one
+    item per picture, or a function."""
+    if index is None:
+        index = p.batch_size * iteration + position_in_batch
+    prompt, negative, seed, subseed = (
+        (p.main_prompt, p.main_negative_prompt, p.all_seeds[0], p.all_subseeds[0]) if use_main_prompt else
+        (values[index] for values in (all_prompts, all_negative_prompts or p.all_negative_prompts, all_seeds, all_subseeds)))
+    varied, skip = p.subseed_strength != 0, opts.CLIP_stop_at_last_layers
+    values = {
+        "Steps": p.steps, "Sampler": p.sampler_name, "Schedule type": p.scheduler, "CFG scale": p.cfg_scale, "Seed": seed,
+        "Size": f"{p.width}x{p.height}",
+        "Model hash": p.sd_model_hash if opts.add_model_hash_to_info else None,
+        "Model": p.sd_model_name if opts.add_model_name_to_info else None,
+        "VAE hash": p.sd_vae_hash, "VAE": p.sd_vae_name,
+        "Variation seed": subseed if varied else None, "Variation seed strength": p.subseed_strength if varied else None,
+        "Denoising strength": None, "Clip skip": skip if skip > 1 else None,
+        "RNG": opts.randn_source if opts.randn_source != "GPU" else None, "Tiling": "True" if p.tiling else None,
+        **p.extra_generation_params, "Version": version()}
+    told = []
+    for key, value in values.items():
+        try:
+            if callable(value):
+                value = value(p=p, index=index, all_prompts=all_prompts, all_seeds=all_seeds, all_subseeds=all_subseeds)
+            value = value[index] if isinstance(value, list) else value
+        except Exception:
+            errors.report(f"{key} is left out of the infotext", exc_info=True)
+            continue
+        if value is not None:
+            told.append(key if value == key else f"{key}: {infotext_utils.quote(value)}")
+    lines = [prompt, f"Negative prompt: {negative}" if negative else None, ", ".join(told)]
+    return "\n".join(line for line in lines if line is not None).strip()
