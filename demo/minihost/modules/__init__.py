@@ -1,2 +1,2 @@
-"""What the extension imports as `modules`: a host with the names of AUTOMATIC1111 WebUI v1.10.1, written from what can be
-observed of it (tests/scenarios/recorded), and only as much of it as the extension meets. Modules with `_` are our own."""
+"""What the extension imports as `modules`: the names of AUTOMATIC1111 WebUI v1.10.1 with their observed behaviour, as far
+as the extension meets them. Modules with `_` are our own."""

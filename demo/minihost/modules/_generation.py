@@ -1,13 +1,10 @@
 """The order of one generation; the names of the steps are those of the scripts' hooks."""
-from __future__ import annotations
-
 import contextlib
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 from modules import (
-    _infotext,
     _inpaint,
     devices,
     extra_networks,
@@ -62,7 +59,7 @@ def process_images(p):
     """The `Processed` of the request `p`."""
     _scripts(p).before_process(p)
     with overridden(p):
-        sd_samplers.fix_p_invalid_sampler_and_scheduler(p)
+        p.sampler_name, p.scheduler = sd_samplers.get_sampler_and_scheduler(p.sampler_name, p.scheduler, convert_automatic=False)
         return _process(p)
 
 
@@ -84,10 +81,8 @@ def _process(p):
                 break
     p.color_corrections = None
     if not infotexts:
-        infotexts.append(_infotext.Processed(p, []).infotext(p, 0))
+        infotexts.append(processing.create_infotext(p, p.all_prompts, p.all_seeds, p.all_subseeds, index=0))
     first = _add_grid(p, pictures, infotexts)
-    if p.extra_network_data and not p.disable_extra_networks:
-        extra_networks.deactivate(p, p.extra_network_data)
     processed = processing.Processed(p, pictures, p.all_seeds[0], infotexts[0], p.all_subseeds[0],
                                      index_of_first_image=first, infotexts=infotexts)
     _scripts(p).postprocess(p, processed)
@@ -107,7 +102,7 @@ def _prepare(p):
     model.tile(p.tiling)
     p.sd_model_name, p.sd_model_hash = model.sd_checkpoint_info.name_for_extra, model.sd_checkpoint_info.shorthash
     p.sd_vae_name, p.sd_vae_hash = sd_vae.get_loaded_vae_name(), sd_vae.get_loaded_vae_hash()
-    p.take_settings()
+    p.s_min_uncond = opts.s_min_uncond if p.s_min_uncond is None else p.s_min_uncond
     p.setup_prompts()
     places = range(len(p.all_prompts))
     same = p.subseed_strength != 0          # variations of one seed
@@ -148,14 +143,14 @@ def _sample(p):
     _scripts(p).before_process_batch(p, batch_number=p.iteration, **of_batch())
     if not p.prompts:
         return None
-    p.parse_extra_network_prompts()
+    p.prompts, p.extra_network_data = extra_networks.parse_prompts(p.prompts)
     if not p.disable_extra_networks:
         extra_networks.activate(p, p.extra_network_data)
     _scripts(p).process_batch(p, batch_number=p.iteration, **of_batch())
     p.setup_conds()
     if p.n_iter > 1:
         state.job = f"Batch {p.iteration + 1} out of {p.n_iter}"
-    sd_models.restore_schedule(p.sd_model)
+    p.sd_model.alphas_cumprod = p.sd_model.alphas_cumprod_original.to(devices.device)
     made = SimpleNamespace(samples=p.sample(conditioning=p.c, unconditional_conditioning=p.uc,
                                             subseed_strength=p.subseed_strength, **of_batch()))
     _scripts(p).post_sample(p, made)
@@ -198,17 +193,14 @@ def _finished(p, place, sample, text):
 
 def _add_grid(p, pictures, infotexts):
     """The place of the first picture: 1 where a grid of all is put before them."""
-    wanted = not p.do_not_save_grid and (opts.return_grid or opts.grid_save)
-    if not wanted or len(pictures) < (2 if opts.grid_only_if_multiple else 1):
+    if p.do_not_save_grid or not (opts.return_grid or opts.grid_save) or len(pictures) < 2:
         return 0
     grid = images.image_grid(pictures, p.batch_size)
-    text = processing.create_infotext(p, p.prompts, p.seeds, p.subseeds, use_main_prompt=True)
+    text = processing.create_infotext(p, p.all_prompts, p.all_seeds, p.all_subseeds, use_main_prompt=True)
     grid.info["parameters"] = text
     if opts.grid_save:
-        images.save_image(grid, p.outpath_grids, "grid", p.all_seeds[0], p.all_prompts[0], opts.grid_format, info=text, p=p,
-                          short_filename=True)
-    if not opts.return_grid:
-        return 0
-    pictures.insert(0, grid)
-    infotexts.insert(0, text)
-    return 1
+        images.save_image(grid, p.outpath_grids, "grid", p.all_seeds[0], p.all_prompts[0], info=text, p=p)
+    if opts.return_grid:
+        pictures.insert(0, grid)
+        infotexts.insert(0, text)
+    return int(opts.return_grid)

@@ -1,18 +1,11 @@
 """What a generation gives back, and the text that goes into a picture."""
-from __future__ import annotations
-
 import json
 
 from modules import errors, infotext_utils, shared
 from modules.shared import opts
 
-IN_ANSWER = """prompt all_prompts negative_prompt all_negative_prompts seed all_seeds subseed all_subseeds subseed_strength width
-height sampler_name cfg_scale steps batch_size restore_faces face_restoration_model sd_model_name sd_model_hash sd_vae_name
-sd_vae_hash seed_resize_from_w seed_resize_from_h denoising_strength extra_generation_params index_of_first_image infotexts
-styles job_timestamp clip_skip is_using_inpainting_conditioning version""".split()
-OF_P = """subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces sd_model_name sd_model_hash sd_vae_name
-sd_vae_hash seed_resize_from_w seed_resize_from_h denoising_strength extra_generation_params styles eta
-is_using_inpainting_conditioning""".split()
+IN_ANSWER = ["prompt", "all_prompts", "negative_prompt", "all_negative_prompts", "seed", "all_seeds", "subseed", "all_subseeds", "subseed_strength", "width", "height", "sampler_name", "cfg_scale", "steps", "batch_size", "restore_faces", "face_restoration_model", "sd_model_name", "sd_model_hash", "sd_vae_name", "sd_vae_hash", "seed_resize_from_w", "seed_resize_from_h", "denoising_strength", "extra_generation_params", "index_of_first_image", "infotexts", "styles", "job_timestamp", "clip_skip", "is_using_inpainting_conditioning", "version"]
+OF_P = ["subseed_strength", "width", "height", "sampler_name", "cfg_scale", "steps", "batch_size", "restore_faces", "sd_model_name", "sd_model_hash", "sd_vae_name", "sd_vae_hash", "seed_resize_from_w", "seed_resize_from_h", "denoising_strength", "extra_generation_params", "styles", "eta", "is_using_inpainting_conditioning"]
 
 
 def version() -> str:
@@ -65,8 +58,8 @@ def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iter
     values = {
         "Steps": p.steps, "Sampler": p.sampler_name, "Schedule type": p.scheduler, "CFG scale": p.cfg_scale, "Seed": seed,
         "Size": f"{p.width}x{p.height}",
-        "Model hash": p.sd_model_hash if opts.add_model_hash_to_info else None,
-        "Model": p.sd_model_name if opts.add_model_name_to_info else None,
+        "Model hash": p.sd_model_hash,
+        "Model": p.sd_model_name,
         "VAE hash": p.sd_vae_hash, "VAE": p.sd_vae_name,
         "Variation seed": subseed if varied else None, "Variation seed strength": p.subseed_strength if varied else None,
         "Denoising strength": None, "Clip skip": skip if skip > 1 else None,

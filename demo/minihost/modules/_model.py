@@ -1,9 +1,7 @@
 """The model object: LDM's own UNetModel, Encoder and Decoder in a LatentDiffusion of our own, sized by the checkpoint."""
-from __future__ import annotations
-
 import contextlib
-import dataclasses
 import io
+from collections import namedtuple
 
 import torch
 from ldm.modules.diffusionmodules.model import Decoder, Encoder
@@ -15,19 +13,10 @@ from torch import nn
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model."
 SCALE = 0.18215                         # of SD1 latents: 1 / their standard deviation (latent-diffusion)
 BETAS = (0.00085, 0.0120)               # linear_start and linear_end of SD1
-OF_UNET = "model_channels channel_mult num_res_blocks attention_resolutions context_dim num_heads in_channels".split()
-OF_VAE = "ch ch_mult num_res_blocks z_channels".split()
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """Sizes of a model. Checkpoints of one layout are loaded into the same object."""
-
-    unet: tuple
-    vae: tuple
-    text: tuple
-    betas: tuple = BETAS
-    parameterization: str = "eps"
+OF_UNET = ["model_channels", "channel_mult", "num_res_blocks", "attention_resolutions", "context_dim", "num_heads", "in_channels"]
+OF_VAE = ["ch", "ch_mult", "num_res_blocks", "z_channels"]
+# Sizes of a model. Checkpoints of one layout are loaded into the same object.
+Layout = namedtuple("Layout", "unet vae text betas parameterization", defaults=(BETAS, "eps"))
 
 
 def layout_of(tensors, config=None) -> Layout:

@@ -7,11 +7,9 @@ from modules import script_callbacks, scripts
 
 def _telling(make):
     @functools.wraps(make)
-    def made(self, *args, **kwargs):
-        tooltip = kwargs.pop("tooltip", None)
+    def made(self, *args, tooltip=None, **kwargs):
         _tell("before", self, kwargs)
         make(self, *args, **kwargs)
-        self.webui_tooltip = tooltip
         own = self.elem_classes or []
         self.elem_classes = [f"gradio-{self.get_block_name()}", *([own] if isinstance(own, str) else own)]
         _tell("after", self, kwargs)
@@ -22,7 +20,7 @@ def _telling(make):
 def _tell(when, component, kwargs):
     getattr(script_callbacks, f"{when}_component_callback")(component, **kwargs)
     if scripts.scripts_current is not None:
-        getattr(scripts.scripts_current, f"{when}_component")(component, **kwargs)
+        scripts.scripts_current.tell(when, component, kwargs)
 
 
 for _kind in (gr.components.IOComponent, gr.blocks.BlockContext):

@@ -1,44 +1,29 @@
 """Serves the page: gradio's server, with the scripts and styles of the host and of every extension in it."""
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
 
 import gradio as gr
-from modules import _flags, errors, progress, scripts, shared
+from modules import _flags, progress, scripts, shared
 from modules.paths import script_path
 
 _answer = gr.routes.templates.TemplateResponse
 
 
 def _address(path):
-    absolute, here = os.path.abspath(path), os.getcwd() + os.sep
-    return f"file={absolute.removeprefix(here)}?{os.path.getmtime(absolute)}"
-
-
-def _words() -> dict:
-    """The page's texts in the chosen language: localizations/LANGUAGE.json of the extensions."""
-    words = {}
-    for file in scripts.list_scripts("localizations", ".json"):
-        if Path(file.filename).stem == shared.opts.localization:
-            try:
-                words.update(json.loads(Path(file.path).read_text("utf-8")))
-            except ValueError:
-                errors.report(f"{file.path} is no JSON", exc_info=True)
-    return words
+    return f"file={os.path.abspath(path).removeprefix(os.getcwd() + os.sep)}?{os.path.getmtime(path)}"
 
 
 def _additions():
-    """(what goes to the end of the head, to the end of the body)"""
-    files = scripts.list_scripts("javascript", ".js")
-    lines = [f"<script>window.localization = {json.dumps(_words())}</script>"]
-    lines += [f'<script src="{_address(file.path)}"></script>' for file in files]
-    if shared.cmd_opts.theme:
-        lines.append(f"<script>set_theme({json.dumps(shared.cmd_opts.theme)})</script>")
+    """(what goes to the end of the head, to the end of the body): scripts and words of the chosen language; style sheets."""
+    words = {}
+    for file in scripts.list_scripts("localizations", ".json"):
+        if Path(file.filename).stem == shared.opts.localization:
+            words.update(json.loads(Path(file.path).read_text("utf-8")))
+    lines = [f"<script>window.localization = {json.dumps(words)}</script>"]
+    lines += [f'<script src="{_address(file.path)}"></script>' for file in scripts.list_scripts("javascript", ".js")]
     sheets = [Path(folder, "style.css") for folder in (script_path, *_flags.extension_folders(shared.cmd_opts))]
-    styles = [f'<link rel="stylesheet" href="{_address(sheet)}">' for sheet in sheets if sheet.is_file()]
-    return "\n".join(lines), "\n".join(styles)
+    return "\n".join(lines), "\n".join(f'<link rel="stylesheet" href="{_address(sheet)}">' for sheet in sheets if sheet.is_file())
 
 
 def launch(demo, port, server_name):
@@ -56,13 +41,13 @@ def launch(demo, port, server_name):
     if not flags.no_gradio_queue:
         demo.queue(64)
     users = [tuple(pair.split(":", 1)) for pair in flags.gradio_auth.split(",")] if flags.gradio_auth else None
-    folders = [script_path, flags.data_dir, *_flags.extension_folders(flags)]
     app, address, _ = demo.launch(
         server_name=server_name, server_port=port, auth=users, prevent_thread_lock=True, quiet=True, share=False, show_api=False,
-        inbrowser=False, allowed_paths=folders, root_path=f"/{flags.subpath}" if flags.subpath else "")
+        allowed_paths=[script_path, flags.data_dir, *_flags.extension_folders(flags)], inbrowser=False,
+        root_path=f"/{flags.subpath}" if flags.subpath else "")
     # gradio answers pages of any origin; the WebUI does not
     app.user_middleware = [one for one in app.user_middleware if one.cls.__name__ != "CORSMiddleware"]
     app.middleware_stack = None
-    progress.setup_progress_api(app)
+    app.add_api_route("/internal/progress", progress.told, methods=["POST"])
     app.add_api_route("/internal/ping", lambda: {}, methods=["GET"])
     return app, address

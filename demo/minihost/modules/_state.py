@@ -6,9 +6,8 @@ import time
 from modules import errors
 
 FRESH = {"job_no": 0, "sampling_step": 0, "current_image_sampling_step": 0, "id_live_preview": 0, "current_latent": None,
-         "current_image": None, "textinfo": None, "processing_has_refined_job_count": False, "skipped": False,
-         "interrupted": False, "stopping_generation": False}
-TOLD = "skipped interrupted stopping_generation job job_count job_timestamp job_no sampling_step sampling_steps".split()
+         "current_image": None, "textinfo": None, "skipped": False, "interrupted": False, "stopping_generation": False}
+TOLD = ["skipped", "interrupted", "stopping_generation", "job", "job_count", "job_timestamp", "job_no", "sampling_step", "sampling_steps"]
 
 
 class State:
@@ -25,10 +24,6 @@ class State:
         self.job_count, self.job = 0, ""
 
     def nextjob(self):
-        from modules.shared import opts
-
-        if opts.live_previews_enable and opts.show_progress_every_n_steps < 0:
-            self.do_set_current_image()
         vars(self).update(job_no=self.job_no + 1, sampling_step=0, current_image_sampling_step=0)
 
     def interrupt(self):
@@ -36,9 +31,6 @@ class State:
 
     def skip(self):
         self.skipped = True
-
-    def stop_generating(self):
-        self.stopping_generation = True
 
     def dict(self):
         return {name: getattr(self, name) for name in TOLD}
@@ -50,29 +42,24 @@ class State:
 
     def set_current_image(self):
         """A new preview, if enough steps have passed since the last one."""
-        from modules import shared
+        from modules.shared import opts
 
-        every = shared.opts.show_progress_every_n_steps
-        wanted = shared.parallel_processing_allowed and shared.opts.live_previews_enable and every >= 0
-        if wanted and self.sampling_step >= self.current_image_sampling_step + every:
+        due = self.current_image_sampling_step + opts.show_progress_every_n_steps
+        if opts.live_previews_enable and self.sampling_step >= due:
             self.do_set_current_image()
 
     def do_set_current_image(self):
         from modules import sd_samplers, shared
 
-        if self.current_latent is None:
-            return
-        step, grid = self.sampling_step, shared.opts.show_progress_grid
+        step, show = self.sampling_step, sd_samplers.sample_to_image
+        if shared.opts.show_progress_grid:
+            show = sd_samplers.samples_to_image_grid
         try:
-            show = sd_samplers.samples_to_image_grid if grid else sd_samplers.sample_to_image
-            self.assign_current_image(show(self.current_latent))
-            self.current_image_sampling_step = step
+            if self.current_latent is not None:
+                self.assign_current_image(show(self.current_latent))
+                self.current_image_sampling_step = step
         except Exception:                       # for example the model was moved to another device meanwhile
             errors.record_exception()
 
     def assign_current_image(self, image):
-        from modules.shared import opts
-
-        if opts.live_previews_image_format == "jpeg" and image.mode != "RGB":
-            image = image.convert("RGB")
         self.current_image, self.id_live_preview = image, self.id_live_preview + 1

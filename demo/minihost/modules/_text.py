@@ -2,8 +2,6 @@
 
 An encoder with CLIP's vocabulary gets CLIP's byte pairs (demo.miniature.tokenizer); in a smaller one a word's id is its hash.
 """
-from __future__ import annotations
-
 import functools
 import re
 import zlib
@@ -14,7 +12,6 @@ from torch import nn
 
 ROOM = 75                       # tokens of a chunk between start and end
 CLIP_VOCABULARY = 49408
-WORD = re.compile(r"[^\W_]+|[^\w\s]")
 
 
 @functools.cache
@@ -64,35 +61,32 @@ class TextEncoder(nn.Module):
         text.final_layer_norm = nn.LayerNorm(width)
         self.vocabulary, self.id_start, self.id_end = vocabulary, vocabulary - 2, vocabulary - 1
 
-    def tokens(self, text):
-        if self.vocabulary == CLIP_VOCABULARY:
-            return _clip_tokenizer()(text)
-        return [zlib.crc32(word.encode()) % self.id_start for word in WORD.findall(text.lower())]
-
     def chunks(self, prompt):
         """[[(id, weight), ... 77 of them], ...]; BREAK fills a chunk up."""
         stream, end = [], (self.id_end, 1.0)
         for text, weight in prompt_parser.parse_prompt_attention(prompt):
             if text == "BREAK" and weight == -1:
                 stream += [end] * (-len(stream) % ROOM)
+            elif self.vocabulary == CLIP_VOCABULARY:
+                stream += [(number, weight) for number in _clip_tokenizer()(text)]
             else:
-                stream += [(number, weight) for number in self.tokens(text)]
+                words = re.findall(r"[^\W_]+|[^\w\s]", text.lower())
+                stream += [(zlib.crc32(word.encode()) % self.id_start, weight) for word in words]
         parts = [stream[start:start + ROOM] for start in range(0, len(stream) or 1, ROOM)]
         return [[(self.id_start, 1.0), *part, *[end] * (ROOM + 1 - len(part))] for part in parts]
 
     def forward(self, prompts):
-        split = [self.chunks(prompt) for prompt in prompts]
-        empty, count = self.chunks("")[0], max(map(len, split))
-        return torch.cat([self._encoded([chunks[place] if place < len(chunks) else empty for chunks in split])
-                          for place in range(count)], dim=1)
+        split, empty = [self.chunks(prompt) for prompt in prompts], self.chunks("")
+        longest = max(map(len, split))
+        return torch.cat([self._encoded(chunks) for chunks in zip(*(one + empty * (longest - len(one)) for one in split))], dim=1)
 
     def _encoded(self, chunks):
-        numbers, weights = (torch.tensor(values, device=devices.device) for values in
-                            ([[pair[place] for pair in chunk] for chunk in chunks] for place in (0, 1)))
+        numbers, weights = (torch.tensor([[pair[place] for pair in chunk] for chunk in chunks], device=devices.device)
+                            for place in (0, 1))
         text = self.transformer.text_model
         z = text.embeddings.token_embedding(numbers) + text.embeddings.position_embedding.weight[:numbers.shape[1]]
-        last = len(text.encoder.layers) + 1 - min(int(shared.opts.CLIP_stop_at_last_layers), len(text.encoder.layers))
-        for layer in text.encoder.layers[:last]:
+        skipped = min(int(shared.opts.CLIP_stop_at_last_layers), len(text.encoder.layers)) - 1
+        for layer in text.encoder.layers[:len(text.encoder.layers) - skipped]:
             z = layer(z)
         z = text.final_layer_norm(z)
         if (weights == 1).all():

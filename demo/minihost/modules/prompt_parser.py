@@ -1,6 +1,4 @@
 """Prompts to conditioning: [from:to:when] (not nested), AND with weights, (attention:1.2), BREAK."""
-from __future__ import annotations
-
 import itertools
 import re
 from collections import namedtuple
@@ -8,6 +6,9 @@ from collections import namedtuple
 import torch
 
 ScheduledPromptConditioning = namedtuple("ScheduledPromptConditioning", "end_at_step cond")
+# one part of a prompt between AND
+ComposableScheduledPromptConditioning = namedtuple("ComposableScheduledPromptConditioning", "schedules weight")
+MulticondLearnedConditioning = namedtuple("MulticondLearnedConditioning", "shape batch")    # batch: each picture's parts
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 EDIT = re.compile(r"\[(?:(?P<before>[^\[\]:|]*):)?(?P<after>[^\[\]:|]*):\s*(?P<when>\d*\.?\d+)\s*\]")
 PART = re.compile(rf"(?P<text>.*?)(?:\s*:\s*(?P<weight>{NUMBER}))?\s*", re.DOTALL)
@@ -17,26 +18,7 @@ EMPHASIS = {")": 1.1, "]": 1 / 1.1}
 
 
 class SdConditioning(list):
-    """Prompts, and what else a text encoder may want to know of the picture."""
-
-    def __init__(self, prompts, is_negative_prompt=False, width=None, height=None, copy_from=None):
-        list.__init__(self, prompts)
-        known = vars(copy_from) if isinstance(copy_from, SdConditioning) else {}
-        vars(self).update({"is_negative_prompt": is_negative_prompt, "width": width, "height": height, **known})
-
-
-class ComposableScheduledPromptConditioning:
-    """One part of a prompt."""
-
-    def __init__(self, schedules, weight=1.0):
-        vars(self).update(schedules=schedules, weight=weight)
-
-
-class MulticondLearnedConditioning:
-    """The positive prompts of a batch: `batch` holds for each picture its parts."""
-
-    def __init__(self, shape, batch):
-        vars(self).update(shape=shape, batch=batch)
+    """Prompts, as the text encoder is given them."""
 
 
 def edits(prompt: str, steps: int) -> list[tuple[int, str]]:
@@ -55,7 +37,7 @@ def get_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_sc
     encoded = {}
     for prompt in dict.fromkeys(prompts):
         timed = edits(prompt, hires_steps or steps)
-        conds = model.get_learned_conditioning(SdConditioning([text for _, text in timed], copy_from=prompts))
+        conds = model.get_learned_conditioning(SdConditioning(text for _, text in timed))
         encoded[prompt] = [ScheduledPromptConditioning(end, cond) for (end, _), cond in zip(timed, conds)]
     return [encoded[prompt] for prompt in prompts]
 
@@ -70,17 +52,14 @@ def get_multicond_learned_conditioning(model, prompts, steps, hires_steps=None, 
     """MulticondLearnedConditioning; equal parts are encoded once."""
     parts = [parts_of(prompt) for prompt in prompts]
     texts = list(dict.fromkeys(text for of_prompt in parts for text, _ in of_prompt))
-    conds = get_learned_conditioning(model, SdConditioning(texts, copy_from=prompts), steps, hires_steps)
+    conds = get_learned_conditioning(model, texts, steps, hires_steps)
     known = dict(zip(texts, conds))
     return MulticondLearnedConditioning((len(prompts),), [
         [ComposableScheduledPromptConditioning(known[text], weight) for text, weight in of_prompt] for of_prompt in parts])
 
 
 def _at(schedules, step):
-    for entry in schedules:
-        if entry.end_at_step >= step:
-            return entry.cond
-    return schedules[0].cond
+    return next((entry.cond for entry in schedules if entry.end_at_step >= step), schedules[0].cond)
 
 
 def reconstruct_cond_batch(c, current_step):

@@ -30,8 +30,7 @@ class ImageRNG:
 
     def __init__(self, shape, seeds, subseeds=None, subseed_strength=0.0, seed_resize_from_h=0, seed_resize_from_w=0):
         self.shape, self.seeds, self.subseeds = tuple(int(size) for size in shape), seeds, subseeds
-        self.subseed_strength = subseed_strength
-        self.seed_resize_from_h, self.seed_resize_from_w = seed_resize_from_h, seed_resize_from_w
+        self.subseed_strength, self.resized_from = subseed_strength, (seed_resize_from_h // 8, seed_resize_from_w // 8)
         self.generators = [torch.Generator(_source()).manual_seed(int(seed)) for seed in seeds]
         self.is_first = True
 
@@ -40,15 +39,11 @@ class ImageRNG:
             drawn = [torch.randn(self.shape, device=_source(), generator=one) for one in self.generators]
             return torch.stack(drawn).to(devices.device)
         self.is_first = False
-        return torch.stack([self._start(number) for number in range(len(self.seeds))])
+        return torch.stack([self._start(*each) for each in zip(self.seeds, self.subseeds or self.seeds, self.generators)])
 
-    def _start(self, number: int) -> torch.Tensor:
-        seed, generator = self.seeds[number], self.generators[number]
-        height, width = self.seed_resize_from_h, self.seed_resize_from_w
-        small = (self.shape[0], height // 8, width // 8) if height > 0 and width > 0 else self.shape
-        other = None
-        if self.subseeds is not None and self.subseed_strength:
-            other = _seeded(self.subseeds[number] if number < len(self.subseeds) else 0, small)
+    def _start(self, seed, subseed, generator) -> torch.Tensor:
+        small = (self.shape[0], *self.resized_from) if min(self.resized_from) > 0 else self.shape
+        other = _seeded(subseed, small) if self.subseeds is not None and self.subseed_strength else None
         noise = _seeded(seed, small, generator if small == self.shape else None)
         if other is not None:
             noise = slerp(self.subseed_strength, noise, other)
@@ -57,10 +52,8 @@ class ImageRNG:
 
 def _centred(noise: torch.Tensor, canvas: torch.Tensor) -> torch.Tensor:
     """`noise` in the middle of `canvas` [C, H, W]; what stands out is cut off."""
-    to, take = [slice(None)], [slice(None)]
-    for have, room in zip(noise.shape[1:], canvas.shape[1:]):
-        length = min(have, room)
-        to.append(slice((room - length) // 2, (room - length) // 2 + length))
-        take.append(slice((have - length) // 2, (have - length) // 2 + length))
+    shared_sides = [min(sides) for sides in zip(noise.shape[1:], canvas.shape[1:])]
+    to, take = ([slice(None), *(slice((size - side) // 2, (size - side) // 2 + side)
+                                for size, side in zip(whole.shape[1:], shared_sides))] for whole in (canvas, noise))
     canvas[tuple(to)] = noise[tuple(take)]
     return canvas

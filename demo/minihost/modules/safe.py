@@ -1,7 +1,4 @@
-"""`torch.load` as the WebUI leaves it: a file that its check refuses gives None, and no exception.
-
-The check knows the members that torch's zip files had when it was written, so newer ones are refused too.
-"""
+"""`torch.load` as the WebUI leaves it: a file that its check refuses (also what newer torch writes) gives None."""
 import re
 import zipfile
 
@@ -15,21 +12,15 @@ unsafe_torch_load = torch.load
 
 def load(filename, *args, **kwargs):
     try:
-        if not cmd_opts.disable_safe_unpickle:
-            _check(filename)
+        if zipfile.is_zipfile(filename) and not cmd_opts.disable_safe_unpickle:
+            with zipfile.ZipFile(filename) as archive:
+                if not all(map(MEMBERS.fullmatch, archive.namelist())):
+                    raise ValueError("the file has unexpected members")
+        unsafe_torch_load(filename, map_location="meta", weights_only=not cmd_opts.disable_safe_unpickle)
     except Exception:
         errors.report(f"{filename} is not read: it failed the check of pickled files", exc_info=True)
         return None
     return unsafe_torch_load(filename, *args, **kwargs)
-
-
-def _check(filename) -> None:
-    if zipfile.is_zipfile(filename):
-        with zipfile.ZipFile(filename) as archive:
-            strange = [name for name in archive.namelist() if not MEMBERS.fullmatch(name)]
-        if strange:
-            raise ValueError(f"unexpected members: {strange[:3]}")
-    unsafe_torch_load(filename, map_location="meta", weights_only=True)
 
 
 torch.load = load

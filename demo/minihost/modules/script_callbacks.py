@@ -2,16 +2,13 @@
 
 A subscriber that raises is reported, and the others and the generation go on.
 """
-from __future__ import annotations
-
 import functools
 import sys
 from types import SimpleNamespace
 
 from modules import errors
 
-EVENTS = """app_started model_loaded ui_tabs ui_settings before_image_saved image_saved extra_noise cfg_denoiser cfg_denoised
-cfg_after_cfg before_component after_component image_grid infotext_pasted script_unloaded before_ui list_unets""".split()
+EVENTS = ["app_started", "model_loaded", "ui_tabs", "ui_settings", "before_image_saved", "image_saved", "extra_noise", "cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_component", "after_component", "image_grid", "infotext_pasted", "script_unloaded", "before_ui", "list_unets"]
 callback_map = {f"callbacks_{event}": [] for event in EVENTS}
 
 
@@ -39,8 +36,3 @@ for _event in EVENTS:
 def clear_callbacks():
     for subscribers in callback_map.values():
         subscribers.clear()
-
-
-def remove_callbacks_for_function(callback_func):
-    for subscribers in callback_map.values():
-        subscribers[:] = [one for one in subscribers if one.callback is not callback_func]

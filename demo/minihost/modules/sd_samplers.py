@@ -4,25 +4,14 @@ from modules.sd_samplers_common import sample_to_image, samples_to_image_grid  #
 
 all_samplers = sd_samplers_kdiffusion.SAMPLERS + sd_samplers_timesteps.SAMPLERS
 all_samplers_map = {data.name: data for data in all_samplers}
-samplers = samplers_for_img2img = all_samplers
-
-
-def find_sampler_config(name):
-    return all_samplers_map.get(name) if name is not None else all_samplers[0]
 
 
 def create_sampler(name, model):
     """A sampler of its own for one sampling. The sigma table is made from `model.alphas_cumprod` as it is now."""
-    config = find_sampler_config(name)
-    if config is None:
-        raise AssertionError(f"sampler {name!r} is unknown")
+    config = all_samplers_map[name]
     sampler = config.constructor(model)
     sampler.config = config
     return sampler
-
-
-def visible_sampler_names():
-    return list(all_samplers_map)
 
 
 def get_sampler_and_scheduler(sampler_name, scheduler_name, *, convert_automatic=True):
@@ -32,20 +21,8 @@ def get_sampler_and_scheduler(sampler_name, scheduler_name, *, convert_automatic
     name, scheduler = sampler_name or all_samplers[0].name, sd_schedulers.schedulers_map.get(scheduler_name, automatic)
     for one in sd_schedulers.schedulers:
         for ending in filter(lambda word: name.endswith(f" {word}"), (one.label, one.name, *(one.aliases or ()))):
-            name, scheduler = name.removesuffix(f" {ending}"), one
-    config = all_samplers_map.get(name) or all_samplers[0]
+            name, scheduler = name[:-len(ending) - 1], one
+    config = all_samplers_map.get(name, all_samplers[0])
     if convert_automatic and config.options.get("scheduler") == scheduler.name:
         scheduler = automatic
     return config.name, scheduler.label
-
-
-def fix_p_invalid_sampler_and_scheduler(p):
-    p.sampler_name, p.scheduler = get_sampler_and_scheduler(p.sampler_name, p.scheduler, convert_automatic=False)
-
-
-def sampler_of_infotext(values):
-    return get_sampler_and_scheduler(values.get("Sampler"), values.get("Schedule type"))[0]
-
-
-def scheduler_of_infotext(values):
-    return get_sampler_and_scheduler(values.get("Sampler"), values.get("Schedule type"))[1]

@@ -1,12 +1,9 @@
 """DDIM. For it `sigma` is the timestep and the model predicts noise."""
-from __future__ import annotations
-
 import torch
 from k_diffusion import sampling
 from modules import devices, shared
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.sd_samplers_common import Sampler, SamplerData, img2img_steps
-from modules.shared import opts
 
 
 class PredictsNoise(torch.nn.Module):
@@ -16,17 +13,8 @@ class PredictsNoise(torch.nn.Module):
         super().__init__()
         self.inner_model = model
 
-    def alphas(self, times):
-        """(sqrt of alpha_bar, sqrt of 1 - alpha_bar) at integer times [B], to be multiplied with pictures."""
-        alpha = self.inner_model.alphas_cumprod[times.long()].view(-1, 1, 1, 1)
-        return alpha.sqrt(), (1 - alpha).sqrt()
-
     def forward(self, x, times, **conds):
-        said = self.inner_model.apply_model(x, times, **conds)
-        if self.inner_model.parameterization != "v":
-            return said
-        signal, noise = self.alphas(times)
-        return signal * said + noise * x
+        return self.inner_model.apply_model(x, times, **conds)
 
 
 class CFGDenoiserTimesteps(CFGDenoiser):
@@ -36,8 +24,8 @@ class CFGDenoiserTimesteps(CFGDenoiser):
         return PredictsNoise(model)
 
     def get_pred_x0(self, x_in, x_out, sigma):
-        signal, noise = self.inner_model.alphas(sigma)
-        return (x_in - noise * x_out) / signal
+        alpha = self.inner_model.inner_model.alphas_cumprod[sigma.long()].view(-1, 1, 1, 1)
+        return (x_in - (1 - alpha).sqrt() * x_out) / alpha.sqrt()
 
 
 @torch.no_grad()
@@ -62,15 +50,12 @@ class CompVisSampler(Sampler):
         super().__init__(ddim, CFGDenoiserTimesteps(self))
 
     def get_timesteps(self, p, steps):
-        drop = opts.always_discard_next_to_last_sigma
-        if drop:
-            p.extra_generation_params["Discard penultimate sigma"] = True
-        return torch.arange(1000, device=devices.device)[::1000 // (steps + drop)].add(1).clamp(max=999)
+        return torch.arange(1000, device=devices.device)[::1000 // steps].add(1).clamp(max=999)
 
     def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
-        count = steps or p.steps
-        arguments = {**self.initialize(p), "timesteps": self.get_timesteps(p, count)}
-        return self.run(x, x, count, (conditioning, unconditional_conditioning, image_conditioning), arguments)
+        arguments = {**self.initialize(p), "timesteps": self.get_timesteps(p, steps or p.steps)}
+        conds = conditioning, unconditional_conditioning, image_conditioning
+        return self.run(x, x, steps or p.steps, conds, arguments)
 
     def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
         total, made = img2img_steps(p, steps)

@@ -1,19 +1,17 @@
-"""A VAE other than the checkpoint's own: beside the checkpoint, or chosen by the setting "sd_vae"."""
-from __future__ import annotations
-
+"""A VAE other than the checkpoint's own, chosen by the setting "sd_vae"."""
 import os
 from types import SimpleNamespace
 
-from modules import hashes, paths, sd_models, shared
+from modules import hashes, paths, shared
 
-vae_path = os.path.join(paths.models_path, "VAE")
-vae_dict: dict[str, str] = {}           # file name -> path
+vae_dict = {}                                   # file name -> path
 _now = SimpleNamespace(file=None, own=None)     # the file whose weights are in the model; a copy of those they replaced
 
 
 def refresh_vae_list():
+    folder = os.path.join(paths.models_path, "VAE")
     vae_dict.clear()
-    vae_dict.update((os.path.basename(path), path) for path in shared.walk_files(vae_path, [".pt", ".ckpt", ".safetensors"]))
+    vae_dict.update((os.path.basename(path), path) for path in shared.walk_files(folder, [".pt", ".ckpt", ".safetensors"]))
 
 
 def get_loaded_vae_name():
@@ -24,14 +22,6 @@ def get_loaded_vae_hash():
     return _now.file and (hashes.sha256(_now.file, f"vae/{get_loaded_vae_name()}") or "")[:10]
 
 
-def _wanted(model):
-    if shared.cmd_opts.vae_path:
-        return shared.cmd_opts.vae_path
-    if shared.opts.sd_vae != "Automatic":
-        return vae_dict.get(shared.opts.sd_vae)
-    return next((path for name, path in vae_dict.items() if name.startswith(model.sd_checkpoint_info.name_for_extra)), None)
-
-
 def checkpoint_loaded(model):
     """The checkpoint's weights are in the model: what was there before is gone."""
     _now.file = _now.own = None
@@ -40,8 +30,10 @@ def checkpoint_loaded(model):
 
 def reload_vae_weights(sd_model=None):
     """Puts the wanted VAE into the model, or the checkpoint's own back."""
-    model = sd_model or shared.sd_model
-    wanted, vae = _wanted(model), model.first_stage_model
+    from modules import sd_models
+
+    vae = (sd_model or shared.sd_model).first_stage_model
+    wanted = shared.cmd_opts.vae_path or vae_dict.get(shared.opts.sd_vae)
     if wanted == _now.file:
         return
     if _now.own is None:

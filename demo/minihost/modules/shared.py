@@ -1,6 +1,7 @@
 """What everybody shares: flags, settings, the state of the running job, and (loaded when first asked for) the model."""
 import os
 import re
+from pathlib import Path
 
 from modules import devices
 from modules._flags import cmd_opts
@@ -8,17 +9,13 @@ from modules._settings import LABELS
 from modules._state import State
 from modules.options import OptionInfo, Options  # noqa: F401
 
-config_filename = cmd_opts.ui_settings_file
-opts = Options(LABELS, config_filename)
-state = State()
+opts, state = Options(LABELS, Path(cmd_opts.data_dir, "config.json")), State()
 device = devices.device
 parallel_processing_allowed = True      # previews are made beside the sampling, not between its steps
 demo = None                             # the page, once there is one
-latent_upscale_default_mode = "Latent"
 latent_upscale_modes = {
     f"Latent{label}": {"mode": mode, "antialias": "anti" in label} for label, mode in (
-        ("", "bilinear"), (" (antialiased)", "bilinear"), (" (bicubic)", "bicubic"),
-        (" (bicubic antialiased)", "bicubic"), (" (nearest)", "nearest"), (" (nearest-exact)", "nearest-exact"))}
+        ("", "bilinear"), (" (antialiased)", "bilinear"), (" (bicubic)", "bicubic"), (" (nearest)", "nearest"))}
 
 
 def __getattr__(name):
@@ -29,14 +26,11 @@ def __getattr__(name):
     return sd_models.model_data.get_sd_model()
 
 
-def _natural(text):
-    return [int(part) if part.isdigit() else part.casefold() for part in re.split(r"(\d+)", text)]
-
-
 def walk_files(path, allowed_extensions=None):
-    """Every file below `path` whose suffix (lower case, with the dot) is allowed, "2" before "10"; hidden folders too."""
+    """Every file below `path` whose suffix (lower case, with the dot) is allowed, "2" before "10"."""
     for folder, inner, names in os.walk(path, followlinks=True):
-        inner.sort(key=_natural)
-        for name in sorted(names, key=_natural):
+        for some in (inner, names):
+            some.sort(key=lambda name: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)])
+        for name in names:
             if allowed_extensions is None or os.path.splitext(name)[1].lower() in allowed_extensions:
                 yield os.path.join(folder, name)

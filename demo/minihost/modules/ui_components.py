@@ -2,18 +2,16 @@
 import gradio as gr
 
 
-def _shown_as(name, base):
+def _in_form(name, base):
     """A class of `base` that the page's JavaScript takes for `name`, and that stands in a form."""
-    return type(base.__name__, (base,), {"get_block_name": lambda self: name, "get_expected_parent": lambda self: gr.components.Form})
+    return type(base.__name__, (base,), {"get_block_name": lambda self: name,
+                                         "get_expected_parent": lambda self: gr.components.Form})
 
 
-FormRow = _shown_as("row", gr.Row)
-FormColumn = _shown_as("column", gr.Column)
-FormGroup = _shown_as("group", gr.Group)
-FormHTML = _shown_as("html", gr.HTML)
+FormRow, FormColumn, FormGroup = _in_form("row", gr.Row), _in_form("column", gr.Column), _in_form("group", gr.Group)
 
 
-class ToolButton(_shown_as("button", gr.Button)):
+class ToolButton(_in_form("button", gr.Button)):
     """A small button with a symbol."""
 
     def __init__(self, value="", **kwargs):
@@ -21,23 +19,15 @@ class ToolButton(_shown_as("button", gr.Button)):
 
 
 class InputAccordion(gr.Checkbox):
-    """A hidden checkbox, which is the value, and an accordion; javascript/accordion.js puts a checkbox into its header."""
+    """A hidden checkbox, which is the value, and an accordion; the page's scripts put a checkbox into its header."""
 
-    made = 0
-
-    def __init__(self, value, *, elem_id=None, label="Accordion", **kwargs):
-        type(self).made += 1
-        self.accordion_id = elem_id or f"input-accordion-{self.made}"
-        super().__init__(value, label=label, elem_id=f"{self.accordion_id}-checkbox", visible=False, **kwargs)
-        self.change(None, _js=f"(checked) => inputAccordionChecked('{self.accordion_id}', checked)", inputs=[self])
-        self.accordion = gr.Accordion(label, open=value, elem_id=self.accordion_id, elem_classes=["input-accordion"])
+    def __init__(self, value, *, elem_id, label="Accordion", **kwargs):
+        super().__init__(value, label=label, elem_id=f"{elem_id}-checkbox", visible=False, **kwargs)
+        self.change(None, _js=f"(checked) => inputAccordionChecked('{elem_id}', checked)", inputs=[self])
+        self.accordion = gr.Accordion(label, open=value, elem_id=elem_id, elem_classes=["input-accordion"])
 
     def get_block_name(self):
         return "checkbox"
-
-    def extra(self):
-        """A place in the header, for a `with`."""
-        return gr.Column(elem_id=f"{self.accordion_id}-extra", elem_classes="input-accordion-extra", min_width=0)
 
     def __enter__(self):
         self.accordion.__enter__()

@@ -8,20 +8,18 @@ from modules import images, shared
 
 def register_tmp_file(gradio, filename):
     """The page may fetch this file."""
-    known = getattr(gradio, "temp_file_sets", None)
-    if known is not None:
+    if known := getattr(gradio, "temp_file_sets", None):
         known[0] |= {os.path.abspath(filename)}
 
 
 def save_pil_to_file(self, pil_image, dir=None, format="png"):
     """The path under which gradio shows a picture."""
-    saved = getattr(pil_image, "already_saved_as", "")
-    if os.path.isfile(saved):
-        for path in (saved, shown := f"{saved}?{os.path.getmtime(saved)}"):
-            register_tmp_file(shared.demo, path)
+    if os.path.isfile(saved := getattr(pil_image, "already_saved_as", "")):
+        shown = f"{saved}?{os.path.getmtime(saved)}"
+        register_tmp_file(shared.demo, saved)
+        register_tmp_file(shared.demo, shown)
         return shown
-    folder = shared.opts.temp_dir or dir
-    os.makedirs(folder, exist_ok=True)
+    os.makedirs(folder := shared.opts.temp_dir or dir, exist_ok=True)
     with tempfile.NamedTemporaryFile(suffix=".png", dir=folder, delete=False) as file:
         pil_image.save(file, "PNG", pnginfo=images.png_text(pil_image.info))
     return file.name

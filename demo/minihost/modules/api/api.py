@@ -28,18 +28,16 @@ from modules.call_queue import queue_lock
 from modules.shared import opts, state
 from pydantic import create_model
 
-# What a request may say besides the arguments of the processing class; none of it is handed to that.
+# What a request may say besides the arguments of the processing class.
 ASIDE = {"script_name": (str, None), "script_args": (list, []), "alwayson_scripts": (dict, {}), "send_images": (bool, True),
-         "save_images": (bool, False), "force_task_id": (str, None), "include_init_images": (bool, False), "infotext": (str, None),
+         "save_images": (bool, False), "force_task_id": (str, None), "include_init_images": (bool, False),
          "sampler_index": (str, "Euler")}
 
 
 def decode_base64_to_image(encoding):
-    """base64 or a data URL; addresses are refused, since nothing is fetched."""
-    if encoding.startswith(("http://", "https://")):
-        raise HTTPException(status_code=500, detail="Requests not allowed")
+    """base64 or a data URL."""
     try:
-        return images.read(io.BytesIO(base64.b64decode(encoding.partition(",")[2] if encoding.startswith("data:image/") else encoding)))
+        return images.read(io.BytesIO(base64.b64decode(encoding.split(",")[-1])))
     except Exception as error:
         raise HTTPException(status_code=500, detail="Invalid encoded image") from error
 
@@ -48,14 +46,7 @@ def encode_pil_to_base64(image):
     """base64 as bytes, in the format of the setting "samples_format"; a text is handed through."""
     if isinstance(image, str):
         return image
-    kind, buffer = opts.samples_format.lower(), io.BytesIO()
-    if kind == "png":
-        image.save(buffer, format="PNG", pnginfo=images.png_text(image.info))
-    elif kind in ("jpg", "jpeg", "webp"):
-        exif = images.exif_comment(image.info.get("parameters"))
-        image.convert("RGB").save(buffer, format={"webp": "WEBP"}.get(kind, "JPEG"), quality=opts.jpeg_quality, exif=exif)
-    else:
-        raise HTTPException(status_code=500, detail="Invalid image format")
+    images.encode(image, buffer := io.BytesIO(), opts.samples_format.lower())
     return base64.b64encode(buffer.getvalue())
 
 
@@ -81,16 +72,16 @@ def answer_errors(app: FastAPI):
 
 def request_model(name, kind):
     """The pydantic model of requests for `kind` of processing; every field may be null."""
-    fields = {**kind.ARGUMENTS, **ASIDE}
-    return create_model(name, **{field: (Optional[type_], default) for field, (type_, default) in fields.items()})   # noqa: UP045
+    fields = {field: (Optional[type_], default) for field, (type_, default) in {**kind.ARGUMENTS, **ASIDE}.items()}  # noqa: UP045
+    return create_model(name, **fields)
 
 
-TextRequest = request_model("StableDiffusionProcessingTxt2Img", processing.StableDiffusionProcessingTxt2Img)
-ImageRequest = request_model("StableDiffusionProcessingImg2Img", processing.StableDiffusionProcessingImg2Img)
+TextRequest = request_model("TextRequest", processing.StableDiffusionProcessingTxt2Img)
+ImageRequest = request_model("ImageRequest", processing.StableDiffusionProcessingImg2Img)
 
 
 def script_named(name, among):
-    found = next((script for script in among if isinstance(name, str) and script.title().lower() == name.lower()), None)
+    found = next((script for script in among if script.title().lower() == str(name).lower()), None)
     if found is None:
         raise HTTPException(status_code=422, detail=f"Script '{name}' not found")
     return found
@@ -119,7 +110,7 @@ def arguments_of(request, runner, defaults):
             raise HTTPException(status_code=422, detail="Cannot have a selectable script in the always on scripts params")
         given = list(wanted.get("args", ()))[:script.args_to - script.args_from]
         values[script.args_from:script.args_from + len(given)] = given
-    return values if request.script_name else tuple(values)
+    return values
 
 
 class Api:
@@ -130,9 +121,8 @@ class Api:
         pairs = shared.cmd_opts.api_auth.split(",") if shared.cmd_opts.api_auth else []
         self.users = dict(pair.split(":", 1) for pair in pairs)
         guards = [Depends(self.guard)] if self.users else []
-        for method, path in (
-                ("POST", "txt2img img2img png-info interrupt skip options refresh-checkpoints refresh-vae"),
-                ("GET", "progress options cmd-flags samplers schedulers sd-models sd-vae scripts script-info")):
+        for method, path in (("POST", "txt2img img2img png-info interrupt skip options refresh-checkpoints refresh-vae"),
+                             ("GET", "progress options samplers schedulers sd-models script-info")):
             for name in path.split():
                 endpoint = getattr(self, f"{method}_{name.replace('-', '_')}".lower())
                 app.add_api_route(f"/sdapi/v1/{name}", endpoint, methods=[method], dependencies=guards)
@@ -157,22 +147,18 @@ class Api:
         return answer
 
     def _generate(self, tab, kind, request, **more):
-        runner = getattr(scripts, f"scripts_{tab}")
+        runner, unsaved = getattr(scripts, f"scripts_{tab}"), not request.save_images
         sampler, scheduler = sd_samplers.get_sampler_and_scheduler(request.sampler_name or request.sampler_index, request.scheduler)
-        given = {name: getattr(request, name) for name in kind.ARGUMENTS}
-        pictures = given.pop("init_images", None)
-        unsaved = not request.save_images
-        given.update(more, sampler_name=sampler, do_not_save_samples=unsaved, do_not_save_grid=unsaved)
-        if not request.scheduler and scheduler != "Automatic":
-            given["scheduler"] = scheduler
         arguments = arguments_of(request, runner, getattr(self, f"default_script_arg_{tab}"))
+        given = {**{name: getattr(request, name) for name in kind.ARGUMENTS}, **more, "sampler_name": sampler,
+                 "scheduler": request.scheduler or scheduler, "do_not_save_samples": unsaved, "do_not_save_grid": unsaved}
+        if tab == "img2img":
+            given["init_images"] = [decode_base64_to_image(picture) for picture in request.init_images]
         task = request.force_task_id or progress.create_task_id(tab)
         progress.add_task_to_queue(task)
         with queue_lock:
             p = kind(outpath_samples=getattr(opts, f"outdir_{tab}_samples"), outpath_grids=getattr(opts, f"outdir_{tab}_grids"),
                      **given)
-            if pictures is not None:
-                p.init_images = [decode_base64_to_image(picture) for picture in pictures]
             p.is_api, p.scripts = True, runner
             state.begin(f"scripts_{tab}")
             progress.start_task(task)
@@ -187,22 +173,22 @@ class Api:
         return {"images": sent, "parameters": jsonable_encoder(dict(request)), "info": processed.js()}
 
     def post_png_info(self, image: str = Body(..., embed=True)):
-        infotext, others = images.read_info_from_image(decode_base64_to_image(image.strip()))
+        infotext, others = images.read_info_from_image(decode_base64_to_image(image))
         values = infotext_utils.parse_generation_parameters(infotext or "")
         script_callbacks.infotext_pasted_callback(infotext or "", values)
         return {"info": infotext or "", "items": others, "parameters": values}
 
-    # ---- the running job
+    # ---- the running job, settings and lists
 
     def get_progress(self, skip_current_image: bool = False):
-        answer = {"progress": 0.0, "eta_relative": 0.0, "state": state.dict(), "current_image": None, "textinfo": state.textinfo}
-        if state.job_count == 0:
-            return answer
-        done, elapsed = 0.01 + state.share_done(), time.time() - state.time_start
-        state.set_current_image()
-        if state.current_image is not None and not skip_current_image:
-            answer["current_image"] = encode_pil_to_base64(state.current_image)
-        return {**answer, "progress": min(done, 1), "eta_relative": elapsed / done - elapsed}
+        running = state.job_count != 0
+        done, picture = 0.01 + state.share_done() if running else 0, None
+        eta = (time.time() - state.time_start) * (1 / done - 1) if running else 0
+        if running and not skip_current_image:
+            state.set_current_image()
+            picture = encode_pil_to_base64(state.current_image) if state.current_image is not None else None
+        return {"progress": min(done, 1), "eta_relative": eta, "state": state.dict(), "current_image": picture,
+                "textinfo": state.textinfo}
 
     def post_interrupt(self):
         state.interrupt()
@@ -211,10 +197,8 @@ class Api:
     def post_skip(self):
         state.skip()
 
-    # ---- settings and lists
-
     def get_options(self):
-        return {key: getattr(opts, key) for key in {**opts.data_labels, **opts.data}}
+        return {key: getattr(opts, key) for key in opts.data_labels}
 
     def post_options(self, values: dict[str, Any] = Body(...)):                      # noqa: B008
         checkpoint = values.get("sd_model_checkpoint")
@@ -224,32 +208,22 @@ class Api:
             opts.set(key, value, is_api=True)
         opts.save()
 
-    def get_cmd_flags(self):
-        return vars(shared.cmd_opts)
-
     def get_samplers(self):
         return [{"name": one.name, "aliases": one.aliases, "options": {key: str(value) for key, value in one.options.items()}}
                 for one in sd_samplers.all_samplers]
 
     def get_schedulers(self):
-        return [{key: value for key, value in vars(one).items() if key != "function"} for one in sd_schedulers.schedulers]
+        return [{key: value for key, value in one._asdict().items() if key != "function"} for one in sd_schedulers.schedulers]
 
     def get_sd_models(self):
-        return [{"title": info.title, "model_name": info.model_name, "hash": info.shorthash, "sha256": info.sha256,
-                 "filename": info.filename, "config": None} for info in sd_models.checkpoints_list.values()]
-
-    def get_sd_vae(self):
-        return [{"model_name": name, "filename": path} for name, path in sd_vae.vae_dict.items()]
+        told = {"title": "title", "model_name": "model_name", "hash": "shorthash", "sha256": "sha256", "filename": "filename"}
+        return [{key: getattr(info, name) for key, name in told.items()} for info in sd_models.checkpoints_list.values()]
 
     def post_refresh_checkpoints(self):
         sd_models.list_models()
 
     def post_refresh_vae(self):
         sd_vae.refresh_vae_list()
-
-    def get_scripts(self):
-        return {tab: [script.name for script in getattr(scripts, f"scripts_{tab}").scripts if script.name]
-                for tab in ("txt2img", "img2img")}
 
     def get_script_info(self):
         return [script.api_info for runner in (scripts.scripts_txt2img, scripts.scripts_img2img) for script in runner.scripts
