@@ -1,14 +1,21 @@
 "use strict";
 /**
- * What all parts of the panel "Animate (PIA)" share: the panels on the page, gradio's components in them, requests and words.
- * The panel works without these scripts; they add the curve, the player and the notices. One name is global: `pia`.
+ * What all parts of the panel "Animate (PIA)" share: the panels on the page, gradio's components in them, requests, words, and
+ * the one list of parts. The panel works without these scripts; they add the curve, the player and the notices.
+ * The host loads a folder's scripts in the order of their names, this one first; two names are global: `pia` and `piaCurve`.
+ *
+ * Of the host's page (v1.10.1) these scripts use: the functions gradioApp, onUiLoaded, onAfterUiUpdate, onOptionsChanged,
+ * updateInput, and window.localization, window.gradio_config; per tab the elements TAB_gallery, html_info_TAB, TAB_interrupt,
+ * TAB_prompt; mode_img2img, img2img_image, img2maskimg; and of each ui_components.InputAccordion ID the elements ID,
+ * ID-checkbox and ID-visible-checkbox. lib_pia/host/contract.py repeats the list for the host's stand-in.
  *
  * @typedef {{tab: string, part: function(string): HTMLElement}} Panel   one per tab, "img2img" or "txt2img"
  */
 var pia = (() => {
     const SVG = "http://www.w3.org/2000/svg";
     const tabs = ["img2img", "txt2img"];
-    const builders = [];
+    const parts = new Map();            // name -> {needs, build}
+    const listeners = { changed: [], answered: [] };
 
     /** `text` in the page's language; {0}, {1} ... are replaced by `values` afterwards. */
     function words(text, ...values) {
@@ -60,10 +67,9 @@ var pia = (() => {
     }
 
     /** JSON of a route of the extension; POST when there is a body. Rejects with an Error that holds one sentence. */
-    async function call(path, body) {
-        const asked = { headers: { "X-PIA-Page": pageKey() }, credentials: "same-origin" };
+    async function call(path, body, method = body === undefined ? "GET" : "POST") {
+        const asked = { method, headers: { "X-PIA-Page": pageKey() }, credentials: "same-origin" };
         if (body !== undefined) {
-            asked.method = "POST";
             asked.headers["Content-Type"] = "application/json";
             asked.body = JSON.stringify(body);
         }
@@ -79,22 +85,12 @@ var pia = (() => {
         throw new Error(detail || words("The WebUI answered with error {0}.", answer.status));
     }
 
-    /** Address of a picture that a route of the extension gives; to be revoked after use. */
+    /** A picture that a route of the extension gives. */
     async function picture(path) {
         const answer = await fetch(address(`pia/v1/${path}`), { headers: { "X-PIA-Page": pageKey() }, credentials: "same-origin" });
-        if (answer.ok) return URL.createObjectURL(await answer.blob());
+        if (answer.ok) return answer.blob();
         const values = await answer.json().catch(() => ({}));
         throw new Error(values.detail || words("The WebUI answered with error {0}.", answer.status));
-    }
-
-    /** What `look` gives as soon as it gives something, or "" after `limit` milliseconds. */
-    async function until(look, limit = 30000) {
-        for (const end = Date.now() + limit; Date.now() < end;) {
-            const found = look();
-            if (found) return found;
-            await new Promise((resolve) => setTimeout(resolve, 50));
-        }
-        return "";
     }
 
     /** `action` once, `wait` milliseconds after the last of several calls. */
@@ -106,12 +102,18 @@ var pia = (() => {
         };
     }
 
-    /** What gradio's component holds: the text of a text box, number, slider or dropdown, or the chosen value of a radio. */
+    /**
+     * What gradio's component holds, as text: a text box, number, slider or dropdown its text, a radio the chosen value, check
+     * boxes the places of those that are ticked ("0,1"), a picture its address.
+     */
     function read(panel, name) {
         const root = panel.part(name);
         if (!root) return "";
         const radios = root.querySelectorAll("input[type=radio]");
         if (radios.length) return ([...radios].find((radio) => radio.checked) || { value: "" }).value;
+        const boxes = [...root.querySelectorAll("input[type=checkbox]")];
+        if (boxes.length) return boxes.flatMap((box, index) => (box.checked ? [index] : [])).join();
+        if (root.classList.contains("gradio-image")) return (root.querySelector("img") || { src: "" }).src;
         const field = root.querySelector("input[type=number], textarea, input");
         return field ? field.value : "";
     }
@@ -142,9 +144,51 @@ var pia = (() => {
         return Boolean(chart && chart.offsetParent);
     }
 
-    /** `build(panel)` for every panel on the page, once it is there. One that fails leaves the others alone. */
-    function onPanel(build) {
-        builders.push(build);
+    /** Ticks the panel's header, as a click on its box does. */
+    function enable(panel) {
+        const box = gradioApp().getElementById(`${panel.tab}_pia_enabled-visible-checkbox`);
+        if (box && !isEnabled(panel)) box.click();
+    }
+
+    /** Opens a fold of the panel. */
+    function open(panel, fold) {
+        const header = panel.part(`${fold}_fold`).querySelector(".label-wrap");
+        if (!header.classList.contains("open")) header.click();
+    }
+
+    /**
+     * A part of every panel: `build(panel, built)` is called once per panel when the page is there, after the parts named in
+     * `needs`, whose results are in `built`. One that fails leaves the others alone, but for those that need it.
+     */
+    function add(name, needs, build) {
+        parts.set(name, { needs, build });
+    }
+
+    function buildParts(panel) {
+        const built = {};
+        const waiting = new Map(parts);
+        for (let before = -1; before !== waiting.size;) {
+            before = waiting.size;
+            for (const [name, { needs, build }] of waiting) {
+                if (!needs.every((need) => need in built)) continue;
+                waiting.delete(name);
+                try {
+                    built[name] = build(panel, built) || {};
+                } catch (error) {
+                    console.error(`PIA: the part "${name}" is missing:`, error);
+                }
+            }
+        }
+        for (const [name, { needs }] of waiting) console.error(`PIA: the part "${name}" needs ${needs.filter((need) => !(need in built))}.`);
+    }
+
+    /** `action(value)` whenever gradio says that a component of the panel changed ("changed"), or that a frame is there ("answered"). */
+    function on(event, panel, action) {
+        listeners[event].push({ tab: panel.tab, action });
+    }
+
+    function tell(event, tab, value) {
+        for (const listener of listeners[event].filter((one) => one.tab === tab)) listener.action(value);
     }
 
     function panels() {
@@ -152,17 +196,8 @@ var pia = (() => {
             .filter((panel) => panel.part("chart"));
     }
 
-    onUiLoaded(() => {
-        for (const panel of panels()) {
-            for (const build of builders) {
-                try {
-                    build(panel);
-                } catch (error) {
-                    console.error("PIA: a part of the panel is missing:", error);
-                }
-            }
-        }
-    });
+    onUiLoaded(() => panels().forEach(buildParts));
 
-    return { words, make, draw, dress, button, address, fileAddress, call, picture, until, later, read, write, isEnabled, isShown, onPanel };
+    return { words, make, draw, dress, button, address, fileAddress, call, picture, later, read, write, isEnabled, isShown, enable, open, add, on,
+        changed: (tab) => tell("changed", tab), answered: (tab, value) => tell("answered", tab, value) };
 })();

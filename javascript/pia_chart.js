@@ -3,7 +3,7 @@
  * The affinity curve: a chart of the numbers that will be used, one per frame, with points that can be dragged.
  * The numbers come from the server (POST pia/v1/affinity); what is drawn here goes into the field "Affinity", one number per frame.
  */
-pia.onPanel((panel) => {
+pia.add("chart", [], (panel) => {
     const { words, make, draw } = pia;
     const BOX = { width: 640, height: 230, left: 46, right: 14, top: 26, bottom: 24 };      // pixels; the width follows the page
     const FIELDS = ["num_frames", "motion", "magnitude", "affinity", "condition_frame"];
@@ -17,9 +17,6 @@ pia.onPanel((panel) => {
         + "Delete removes, Shift snaps to 0.05."));
     const tools = make("div", { class: "pia-row pia-curve-tools" }, reset);
     panel.part("chart").append(make("div", { class: "pia-chart" }, plot, message, tools, hint));
-    panel.curveTools = tools;
-    panel.useCurve = (values) => use(pia.curve.pointsOf(values.map(pia.curve.rounded)), values.length);
-    panel.say = (sentence) => say(sentence);
 
     // ---- where things are
 
@@ -95,14 +92,14 @@ pia.onPanel((panel) => {
     /** Takes the points over: into the chart, the field "Affinity" and Motion. */
     function use(points, frames, focused = -1) {
         state.points = points;
-        state.values = pia.curve.valuesOf(points, frames);
+        state.values = piaCurve.valuesOf(points, frames);
         say("");
         render(focused);
         if (state.dragged < 0) publish();
     }
 
     function publish() {
-        pia.write(panel, "affinity", pia.curve.text(state.values));
+        pia.write(panel, "affinity", piaCurve.text(state.values));
         pia.write(panel, "motion", "custom");
         state.fields = fields();
     }
@@ -119,7 +116,7 @@ pia.onPanel((panel) => {
         if (event.detail !== 2) return;
         state.dragged = -1;
         state.removing = true;
-        use(pia.curve.removed(state.points, index), state.values.length);
+        use(piaCurve.removed(state.points, index), state.values.length);
     }
 
     plot.addEventListener("pointerdown", () => {
@@ -129,7 +126,7 @@ pia.onPanel((panel) => {
     plot.addEventListener("pointermove", (event) => {
         if (state.dragged < 0) return;
         const { frame, value } = place(event);
-        use(pia.curve.moved(state.points, state.dragged, frame, value, event.shiftKey), state.values.length);
+        use(piaCurve.moved(state.points, state.dragged, frame, value, event.shiftKey), state.values.length);
         state.touched = true;
     });
 
@@ -149,7 +146,7 @@ pia.onPanel((panel) => {
 
     plot.addEventListener("dblclick", (event) => {
         event.preventDefault();
-        if (state.values.length > 1 && !state.removing) use(pia.curve.added(state.points, place(event).frame, state.values.length), state.values.length);
+        if (state.values.length > 1 && !state.removing) use(piaCurve.added(state.points, place(event).frame, state.values.length), state.values.length);
     });
 
     function key(event, index) {
@@ -157,16 +154,16 @@ pia.onPanel((panel) => {
         const up = { ArrowUp: step, ArrowDown: -step, PageUp: 0.1, PageDown: -0.1, Home: -1, End: 1 }[event.key];
         const near = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
         if (up !== undefined) {
-            use(pia.curve.moved(state.points, index, point.frame, point.value + up, event.shiftKey), frames, index);
+            use(piaCurve.moved(state.points, index, point.frame, point.value + up, event.shiftKey), frames, index);
         } else if (near !== undefined && event.altKey) {
-            use(pia.curve.moved(state.points, index, point.frame + near, point.value, false), frames, index);
+            use(piaCurve.moved(state.points, index, point.frame + near, point.value, false), frames, index);
         } else if (near !== undefined) {
             render(Math.min(Math.max(index + near, 0), state.points.length - 1));
         } else if (event.key === "Insert" || event.key === "+") {
             const next = state.points[index + 1] || point;
-            use(pia.curve.added(state.points, Math.floor((point.frame + next.frame) / 2), frames), frames, index);
+            use(piaCurve.added(state.points, Math.floor((point.frame + next.frame) / 2), frames), frames, index);
         } else if (event.key === "Delete" || event.key === "Backspace") {
-            use(pia.curve.removed(state.points, index), frames, Math.max(index - 1, 0));
+            use(piaCurve.removed(state.points, index), frames, Math.max(index - 1, 0));
         } else {
             return;
         }
@@ -200,7 +197,7 @@ pia.onPanel((panel) => {
             state.motion = motion;
             pia.write(panel, "affinity", "");
         } else if (!pia.read(panel, "affinity").trim() && state.values.length) {
-            pia.write(panel, "affinity", pia.curve.text(state.values));
+            pia.write(panel, "affinity", piaCurve.text(state.values));
         }
     }
 
@@ -225,9 +222,9 @@ pia.onPanel((panel) => {
             const answer = await pia.call("affinity", request());
             if (asked !== state.asked) return;
             if (state.wrong || pia.read(panel, "affinity") !== state.about) say("");
-            if (pia.curve.same(answer.affinity, state.values)) return render(focusedPoint());
-            state.values = answer.affinity.map(pia.curve.rounded);
-            state.points = pia.curve.pointsOf(state.values);
+            if (piaCurve.same(answer.affinity, state.values)) return render(focusedPoint());
+            state.values = answer.affinity.map(piaCurve.rounded);
+            state.points = piaCurve.pointsOf(state.values);
             render(focusedPoint());
         } catch (error) {
             if (asked === state.asked) say(error.message, true);
@@ -244,10 +241,12 @@ pia.onPanel((panel) => {
             affinity: affinity || null, condition_frame: Number(pia.read(panel, "condition_frame")) };
     }
 
-    new ResizeObserver(() => {
+    new ResizeObserver(() => {              // the panel was opened, or is wider now
         if (state.dragged < 0 && state.values.length && plot.clientWidth) render(focusedPoint());
+        follow();
     }).observe(plot);
-    // gradio changes its components without an event (paste, saved values), so they are looked at
-    setInterval(pia.later(follow, 0), 300);
+    pia.on("changed", panel, pia.later(follow, 50));
     follow();
+
+    return { tools, say, useCurve: (values) => use(piaCurve.pointsOf(values.map(piaCurve.rounded)), values.length) };
 });

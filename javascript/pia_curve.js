@@ -1,10 +1,11 @@
 "use strict";
 /**
- * The arithmetic of the affinity curve, without a page: points where it bends, and the numbers of all frames.
+ * The arithmetic of the affinity curve, without a page and without the other scripts: points where it bends, and the numbers of
+ * all frames.
  *
  * @typedef {{frame: number, value: number}} Point   a place where the curve bends; straight lines lie between points
  */
-pia.curve = (() => {
+var piaCurve = (() => {
     const SNAP = 0.05, DIGITS = 3, SAME = 0.0006;
 
     /** The points that are enough to draw `values` (one per frame) exactly. @returns {Point[]} */
@@ -46,6 +47,19 @@ pia.curve = (() => {
         return points.map((point, other) => (other === index ? { frame: place, value: rounded(clamp(stepped, 0, 1)) } : point));
     }
 
+    /**
+     * The affinity of every frame of a file: `values` are those of the clip's own frames, of which interpolation made `frames`,
+     * and ping-pong appended the inner ones backwards. @returns {number[]}
+     */
+    function overFile(values, frames, pingPong) {
+        const forward = pingPong ? Math.floor((frames + 2) / 2) : frames, last = Math.max(forward - 1, 1);
+        return Array.from({ length: frames }, (_, frame) => {
+            const at = (frame < forward ? frame : 2 * (forward - 1) - frame) / last * (values.length - 1);
+            const low = Math.floor(at), high = Math.min(low + 1, values.length - 1);
+            return values[low] + (values[high] - values[low]) * (at - low);
+        });
+    }
+
     function clamp(value, low, high) {
         return Math.min(Math.max(value, low), high);
     }
@@ -63,5 +77,5 @@ pia.curve = (() => {
         return values.map(String).join(", ");
     }
 
-    return { pointsOf, valuesOf, added, removed, moved, rounded, same, text };
+    return { pointsOf, valuesOf, added, removed, moved, overFile, rounded, same, text };
 })();

@@ -1,14 +1,15 @@
 "use strict";
 /** What stands between a person and a clip, said before Generate is pressed; and the download of the PIA model. */
-pia.onPanel((panel) => {
+pia.add("notice", [], (panel) => {
     const { words, make, button } = pia;
     const RUNNING = ["downloading", "checking", "converting"];
     const state = { watching: false, asked: "", started: false };
+    const beforeLook = [];
 
     const model = make("p", { class: "pia-warning" });
     const checkpoint = make("p", { class: "pia-warning" });
     const half = make("input", { type: "checkbox", checked: true });
-    const start = button(words("Download pia.ckpt (1.8 GB)"), () => begin(), { class: "pia-button pia-primary" });
+    const start = button(words("Download pia.ckpt (1.7 GB)"), () => begin(), { class: "pia-button pia-primary" });
     const cancel = button(words("Cancel"), () => act("download/cancel", {}), { hidden: true });
     const link = make("a", { href: "https://huggingface.co/Leoxing/PIA", target: "_blank", rel: "noopener noreferrer" }, "Leoxing/PIA");
     const bar = make("progress", { max: 1, hidden: true, "aria-label": words("Download") });
@@ -17,12 +18,10 @@ pia.onPanel((panel) => {
         make("label", { class: "pia-row" }, half, make("span", {}, words("store it in half precision"))), link);
     const holder = panel.part("notice").querySelector("[data-pia-key]");
     const root = make("div", { class: "pia-notice" }, model, offer, bar, message, checkpoint);
-    if (!holder) return;
     holder.replaceChildren(root);
-    if (panel.part("notice") !== holder) panel.part("notice").classList.add("pia-notice-block");
 
     function tell(element, sentence) {
-        element.textContent = sentence || "";
+        if (element.textContent !== (sentence || "")) element.textContent = sentence || "";
         element.hidden = !sentence;
     }
 
@@ -30,7 +29,7 @@ pia.onPanel((panel) => {
 
     async function look() {
         state.asked = pia.read(panel, "model");
-        if (panel.lookAtPicture) panel.lookAtPicture();
+        beforeLook.forEach((action) => action());
         try {
             const answer = await pia.call(`status?model=${encodeURIComponent(state.asked)}`);
             tell(model, answer.model_missing ? words("There is no PIA model yet. Download it here, or put pia.ckpt into {0} and press the refresh button.",
@@ -107,13 +106,15 @@ pia.onPanel((panel) => {
 
     // ---- when to look again
 
-    panel.lookAgain = pia.later(look, 200);
-    setInterval(() => {
-        if (pia.isShown(panel) && pia.read(panel, "model") !== state.asked) look();
-    }, 500);
-    for (const event of ["click", "focusin"]) panel.part("enabled").addEventListener(event, panel.lookAgain);
-    onOptionsChanged(panel.lookAgain);
-    const gallery = gradioApp().getElementById(`html_info_${panel.tab}`);
-    if (gallery) new MutationObserver(panel.lookAgain).observe(gallery, { childList: true, subtree: true });
+    const lookAgain = pia.later(look, 200);
+    pia.on("changed", panel, () => {
+        if (pia.read(panel, "model") !== state.asked) lookAgain();
+    });
+    for (const event of ["click", "focusin"]) panel.part("enabled").addEventListener(event, lookAgain);
+    onOptionsChanged(lookAgain);
+    const answer = gradioApp().getElementById(`html_info_${panel.tab}`);
+    if (answer) new MutationObserver(lookAgain).observe(answer, { childList: true, subtree: true });
     look();
+
+    return { root, beforeLook };
 });

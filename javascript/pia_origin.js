@@ -1,7 +1,7 @@
 "use strict";
 /** What the dropped picture's infotext has and the prompt lacks: trigger words and LoRA to add, and another checkpoint to know of. */
-pia.onPanel((panel) => {
-    if (panel.tab !== "img2img") return;
+pia.add("origin", ["notice"], (panel, built) => {
+    if (panel.tab !== "img2img") return undefined;
     const { words, make, button } = pia;
     const state = { picture: "", infotext: null, prompt: null, dismissed: false };
 
@@ -13,9 +13,7 @@ pia.onPanel((panel) => {
     });
     const offer = make("div", { class: "pia-row pia-offer", hidden: true, role: "status" }, sentence, add, dismiss);
     const checkpoint = make("p", { class: "pia-message", role: "status" });
-    const holder = panel.part("notice").querySelector(".pia-notice");
-    if (!holder) return;
-    holder.append(offer, checkpoint);
+    built.notice.root.append(offer, checkpoint);
 
     function promptField() {
         return gradioApp().querySelector("#img2img_prompt textarea");
@@ -61,11 +59,15 @@ pia.onPanel((panel) => {
         look();
     }
 
-    /** The checkpoint may be another one now. */
-    panel.lookAtPicture = () => {
+    built.notice.beforeLook.push(() => {            // the checkpoint may be another one now
         state.prompt = null;
-    };
-    setInterval(() => {
-        if (pia.isShown(panel)) look();
-    }, 700);
+        lookAgain();
+    });
+    const lookAgain = pia.later(() => (pia.isShown(panel) ? look() : undefined), 200);
+    onAfterUiUpdate(lookAgain);
+    pia.on("changed", panel, lookAgain);
+    gradioApp().getElementById("img2img_prompt").addEventListener("input", lookAgain);
+    new MutationObserver(lookAgain).observe(gradioApp().getElementById("mode_img2img"),
+        { childList: true, subtree: true, attributes: true, attributeFilter: ["src"] });
+    return {};
 });

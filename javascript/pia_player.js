@@ -1,43 +1,38 @@
 "use strict";
-/**
- * The player of the last clips: plays files, steps through frames (GET pia/v1/frame), compares with the picture, sends frames on.
- *
- * @typedef {{format: string, path: string, mime: string, frames: number, fps: number, width: number, height: number}} ClipFile
- * @typedef {{id: number, tab: string, infotext: string, files: ClipFile[], picture: string}} Clip
- */
-pia.onPanel((panel) => {
+/** The player under the gallery: the last clips, the controls of the stage, and what can be done with a clip or a frame. */
+pia.add("player", ["stage", "ruler"], (panel, { stage, ruler }) => {
     const { words, make, button } = pia;
-    const VIDEO = ["mp4", "webm"], ORDER = ["mp4", "webm", "webp", "apng", "gif", "png"];
-    const SPEEDS = [0.25, 0.5, 1, 2], KEPT_PICTURES = 300;
-    const state = { clips: [], clip: null, file: null, frame: 0, playing: false, loop: true, speed: 1, timer: null, pictures: new Map() };
+    const ORDER = ["mp4", "webm", "webp", "apng", "gif", "png"], SPEEDS = [0.25, 0.5, 1, 2];
+    const state = { clips: [], files: [], wanted: null };
 
-    // ---- what is on the page
+    // ---- what is on the page; what changes with every frame is a value, not a node
 
-    const video = make("video", { class: "pia-view", playsinline: true, preload: "auto" });
-    video.muted = true;
-    const still = make("img", { class: "pia-view", alt: words("Frame of the clip") });
-    const picture = make("img", { class: "pia-view pia-picture", alt: words("The picture that was animated") });
-    const stage = make("div", { class: "pia-stage" }, video, still, picture);
-    const number = make("output", { class: "pia-number", "aria-live": "off" });
-    const play = button(words("Play"), () => (state.playing ? pause() : start()));
-    const seek = make("input", { type: "range", min: 0, max: 0, value: 0, class: "pia-seek", "aria-label": words("Frame"),
-        input: () => step(Number(seek.value)) });
-    const loop = button(words("Loop"), toggleLoop, { "aria-pressed": "true" });
-    const speed = choice(words("Speed"), SPEEDS.map((value) => [value, `${value}x`]), (value) => setSpeed(Number(value)));
-    const format = choice(words("Format"), [], (value) => showFile(Number(value)));
-    const compare = make("input", { type: "range", min: 0, max: 100, value: 0, "aria-label": words("Compare with the picture"), input: wipe });
+    const number = make("input", { class: "pia-number", readonly: true, tabindex: -1, "aria-label": words("Frame") });
+    const play = button(words("Pause"), toggle);
+    const loop = button(words("Loop"), () => stage.set({ loop: !stage.state.loop }), { "aria-pressed": "true" });
+    const speed = choice(words("Speed"), SPEEDS.map((value) => [value, `${value}x`]), (value) => stage.set({ speed: Number(value) }));
+    const format = choice(words("Format"), [], (index) => showFile(Number(index)));
+    const compare = make("input", { type: "range", min: 0, max: 100, value: 0, "aria-label": words("Compare with the picture"),
+        input: () => stage.compare(Number(compare.value)) });
     const compared = make("label", { class: "pia-row" }, make("span", {}, words("Compare with the picture")), compare);
     const download = make("a", { class: "pia-button", download: "" }, words("Download"));
+    const goOn = button(words("Continue"), () => continueClip(), { title: words("The next clip goes on from the last frames of this one.") });
+    const condition = panel.part("send_condition") ? [button(words("Use as condition picture"), () => send("condition"),
+        { title: words("Puts the frame that is shown into img2img, to be animated; the settings stay.") })] : [];
     const sends = ["img2img", "inpaint", "extras"].filter((target) => panel.part(`send_${target}`))
         .map((target) => button(words(`Frame to ${target}`), () => send(target)));
     const message = make("p", { class: "pia-message", role: "status", "aria-live": "polite" });
     const list = make("div", { class: "pia-clips", role: "list", "aria-label": words("Last clips") });
-    const root = make("section", { class: "pia-player", hidden: true, "aria-label": words("Player") }, stage,
-        make("div", { class: "pia-row" }, button("◂", () => step(state.frame - 1), { "aria-label": words("Previous frame"), title: words("Previous frame") }),
-            play, button("▸", () => step(state.frame + 1), { "aria-label": words("Next frame"), title: words("Next frame") }), seek, number),
-        make("div", { class: "pia-row" }, loop, speed, format, compared),
-        make("div", { class: "pia-row" }, download, ...sends), message, list);
+    const root = make("section", { class: "pia-player", "aria-label": words("Player"), keydown: key }, stage.root, ruler.root,
+        make("div", { class: "pia-row" }, stepper("◂", -1, words("Previous frame")), play, stepper("▸", 1, words("Next frame")), number, loop, speed,
+            format),
+        compared, make("div", { class: "pia-row" }, goOn, ...condition, download, ...sends), message, list);
     panel.part("player").append(root);
+    speed.querySelector("select").value = "1";
+
+    function stepper(sign, by, label) {
+        return button(sign, () => stage.step(stage.state.frame + by), { "aria-label": label, title: label });
+    }
 
     /** A labelled drop-down list. @param {Array<[*, string]>} options */
     function choice(label, options, action) {
@@ -49,231 +44,140 @@ pia.onPanel((panel) => {
     function fill(select, options) {
         select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
     }
-    speed.querySelector("select").value = "1";
+
+    function say(sentence) {
+        if (message.textContent !== sentence) message.textContent = sentence;
+    }
+
+    stage.failed = say;
+    stage.changed = () => {
+        const { frame, playing, file, loop: loops } = stage.state;
+        ruler.seek.value = frame;
+        number.value = file ? words("Frame {0} (0 to {1})", frame, stage.frames() - 1) : "";
+        const word = playing ? words("Pause") : words("Play");
+        if (play.firstChild.data !== word) play.firstChild.data = word;
+        if (loop.getAttribute("aria-pressed") !== String(loops)) loop.setAttribute("aria-pressed", String(loops));
+    };
+    ruler.seek.addEventListener("input", () => stage.step(Number(ruler.seek.value)));
 
     // ---- the list of clips
 
     /** Fetches the list; shows the newest clip if it is new. */
     async function refresh() {
         try {
-            const clips = await pia.call("clips");
-            const newest = clips.find((clip) => clip.tab === panel.tab) || clips[0];
-            const known = state.clips.some((clip) => newest && clip.id === newest.id);
-            state.clips = clips;
-            root.hidden = !clips.length;
-            if (newest && (!known || !state.clip)) showClip(newest);
-            else drawList();
+            take(await pia.call("clips"));
         } catch (error) {
-            message.textContent = error.message;
+            say(error.message);
         }
     }
 
+    function take(clips) {
+        const known = new Set(state.clips.map((clip) => clip.id));
+        const newest = clips.find((clip) => clip.tab === panel.tab) || clips[0];
+        const stays = clips.some((clip) => stage.state.clip && clip.id === stage.state.clip.id);
+        state.clips = clips;
+        panel.part("player").classList.toggle("pia-hidden", !clips.length);
+        if (!clips.length) stage.pause();
+        else if (!stays || !known.has(newest.id)) return showClip(newest);
+        return drawList();
+    }
+
     function drawList() {
+        const current = stage.state.clip;
         list.replaceChildren(...state.clips.map((clip) => {
-            const shown = state.clip && clip.id === state.clip.id, file = clip.files[0] || {};
-            const name = words("Clip {0}", clip.id), numbers = `${file.frames}, ${file.width}x${file.height}`;
-            return make("span", { role: "listitem" }, button(name, () => showClip(clip),
-                { "aria-pressed": Boolean(shown) ? "true" : "false", title: `${numbers}\n${clip.infotext}` }));
+            const file = clip.files[0] || {}, name = words("Clip {0}", clip.id), away = words("Take clip {0} off the list", clip.id);
+            return make("span", { role: "listitem", class: "pia-clip" },
+                button(name, () => showClip(clip), { "aria-pressed": String(Boolean(current) && clip.id === current.id),
+                    title: `${file.frames}, ${file.width}x${file.height}\n${clip.infotext}` }),
+                button("×", () => remove(clip), { "aria-label": away, title: away }));
         }));
+    }
+
+    async function remove(clip) {
+        try {
+            take(await pia.call(`clips/${clip.id}`, undefined, "DELETE"));
+        } catch (error) {
+            say(error.message);
+        }
     }
 
     /** @param {Clip} clip */
     function showClip(clip) {
-        state.clip = clip;
-        forget();
         clip.files = clip.files.filter((file) => file.path);
-        const files = [...new Map(clip.files.map((file) => [file.format, file])).values()]
+        state.files = [...new Map(clip.files.map((file) => [file.format, file])).values()]
             .sort((a, b) => ORDER.indexOf(a.format) - ORDER.indexOf(b.format));
-        state.shown = files;
-        fill(format.querySelector("select"), files.map((file, index) => [index, file.format.toUpperCase()]));
+        fill(format.querySelector("select"), state.files.map((file, index) => [index, file.format.toUpperCase()]));
         compared.hidden = !clip.picture;
         compare.value = 0;
-        if (clip.picture) picture.src = pia.fileAddress(clip.picture);
-        wipe();
+        if (state.files.length) showFile(0, clip);
         drawList();
-        if (files.length) showFile(0);
     }
 
-    /** Number of frames of the clip; as PNG it is one file per frame. */
-    function frames() {
-        if (!state.file) return 0;
-        return state.file.format === "png" ? state.clip.files.filter((file) => file.format === "png").length : state.file.frames;
-    }
-
-    function showFile(index) {
-        pause();
-        state.file = state.shown[index];
-        state.frame = 0;
-        seek.max = Math.max(frames() - 1, 0);
-        message.textContent = "";
-        download.href = pia.fileAddress(state.file.path);
-        download.setAttribute("download", state.file.path.split(/[\\/]/).pop());
-        stage.style.aspectRatio = `${state.file.width} / ${state.file.height}`;
-        if (isVideo()) video.src = download.href;
-        else video.removeAttribute("src");
-        start();
-    }
-
-    function isVideo() {
-        return VIDEO.includes(state.file.format);
-    }
-
-    function view(which) {
-        video.hidden = which !== video;
-        still.hidden = which !== still;
-    }
-
-    // ---- playing
-
-    /** A GIF, WebP or APNG plays by itself at its own speed, for ever; anything else it does is shown frame by frame. */
-    function playsItself() {
-        return !isVideo() && state.file.format !== "png" && state.speed === 1 && state.loop;
-    }
-
-    function start() {
-        if (!state.file) return;
-        state.playing = true;
-        play.textContent = words("Pause");
-        if (isVideo()) {
-            view(video);
-            video.playbackRate = state.speed;
-            video.loop = state.loop;
-            if (video.ended || state.frame >= frames() - 1) video.currentTime = 0;
-            video.play().catch(() => pause());
-        } else if (playsItself()) {
-            view(still);
-            still.src = download.href;
-        } else if (state.frame >= frames() - 1) {
-            state.frame = 0;
-        }
-        clearInterval(state.timer);
-        state.timer = setInterval(tick, isVideo() ? 40 : 1000 / ((state.file.fps || 8) * state.speed));
-        count();
-    }
-
-    function pause() {
-        const was = state.playing;
-        state.playing = false;
-        clearInterval(state.timer);
-        play.textContent = words("Play");
-        video.pause();
-        if (was && state.file && !isVideo()) step(state.frame);
-    }
-
-    function tick() {
-        if (isVideo()) {
-            state.frame = Math.min(Math.floor(video.currentTime * state.file.fps + 0.01), frames() - 1);
-            if (video.ended && !state.loop) pause();
-        } else if (state.frame >= frames() - 1 && !state.loop) {
-            pause();
-        } else {
-            state.frame = (state.frame + 1) % frames();
-            if (!playsItself()) showFrame();
-        }
-        count();
-    }
-
-    function count() {
-        seek.value = state.frame;
-        number.textContent = words("Frame {0} of {1}", state.frame, frames() - 1);
-    }
-
-    /** Stops at a frame. */
-    function step(frame) {
-        if (!state.file) return;
-        state.frame = Math.min(Math.max(frame, 0), frames() - 1);
-        if (state.playing) {
-            state.playing = false;
-            pause();
-        }
-        if (isVideo()) {
-            view(video);
-            video.currentTime = (state.frame + 0.5) / state.file.fps;
-        } else {
-            showFrame();
-        }
-        count();
-    }
-
-    // ---- single frames of files that cannot be stepped
-
-    async function showFrame() {
-        const clip = state.clip, frame = state.frame;
-        try {
-            const source = await frameSource(clip.id, frame);
-            if (state.clip !== clip || state.frame !== frame || (state.playing && playsItself())) return;
-            view(still);
-            still.src = source;
-        } catch (error) {
-            message.textContent = error.message;
-        }
-    }
-
-    /** Address of a frame's picture, fetched once. */
-    function frameSource(clip, frame) {
-        const key = `${clip}:${frame}`;
-        if (!state.pictures.has(key)) {
-            if (state.pictures.size >= KEPT_PICTURES) forget();
-            state.pictures.set(key, pia.picture(`frame/${clip}/${frame}`).catch((error) => {
-                state.pictures.delete(key);
-                throw error;
-            }));
-        }
-        return state.pictures.get(key);
-    }
-
-    function forget() {
-        for (const source of state.pictures.values()) source.then((address) => URL.revokeObjectURL(address), () => {});
-        state.pictures.clear();
+    function showFile(index, clip = stage.state.clip) {
+        const file = state.files[index];
+        stage.show(clip, file);
+        stage.compare(Number(compare.value));
+        ruler.show(piaCurve.overFile(file.affinity || [1], stage.frames(), clip.infotext.includes("PIA ping-pong: True")));
+        download.href = pia.fileAddress(file.path);
+        download.setAttribute("download", file.path.split(/[\\/]/).pop());
+        say("");
     }
 
     // ---- controls
 
-    function toggleLoop() {
-        state.loop = !state.loop;
-        loop.setAttribute("aria-pressed", String(state.loop));
-        if (state.playing) start();
+    function toggle() {
+        if (stage.state.playing) stage.pause();
+        else stage.play();
     }
 
-    function setSpeed(value) {
-        state.speed = value;
-        if (state.playing) start();
+    /** Keys where the focus is on no control that has a use for them. */
+    function key(event) {
+        const on = event.target.tagName, slider = event.target.type === "range";
+        if (event.ctrlKey || event.altKey || event.metaKey || on === "SELECT") return;
+        const last = stage.frames() - 1, { frame } = stage.state;
+        const to = { ArrowLeft: frame - 1, ArrowDown: frame - 1, ArrowRight: frame + 1, ArrowUp: frame + 1, Home: 0, End: last }[event.key];
+        if (event.key === " " && on !== "BUTTON" && on !== "A") toggle();
+        else if (to !== undefined && !slider) stage.step(to);
+        else return;
+        event.preventDefault();
     }
 
-    /** The picture covers the left part of the frame. */
-    function wipe() {
-        picture.hidden = compare.value === "0" || !state.clip || !state.clip.picture;
-        picture.style.clipPath = `inset(0 ${100 - Number(compare.value)}% 0 0)`;
+    function continueClip() {
+        pia.write(panel, "continue_from", `clip:${stage.state.clip.id}`);
+        pia.enable(panel);
+        pia.open(panel, "longer");
+        say(words("The next clip goes on from clip {0}.", stage.state.clip.id));
     }
 
-    /** Hands the frame to another tab by the host's own paste button, once the server has loaded it. */
-    async function send(target) {
-        step(state.frame);
-        const wanted = `${state.clip.id}:${state.frame}`;
-        message.textContent = words("Fetching the frame ...");
-        pia.write(panel, "frame_ready", "");
-        pia.write(panel, "frame", wanted);
+    // ---- a frame on its way elsewhere, by the host's own paste button, once the server has loaded it
+
+    function send(target) {
+        stage.step(stage.state.frame);
+        state.wanted = { target, frame: `${stage.state.clip.id}:${stage.state.frame}` };
+        say(words("Fetching the frame ..."));
+        pia.write(panel, "frame", state.wanted.frame);
         panel.part("fetch").click();
-        const ready = await pia.until(() => pia.read(panel, "frame_ready"));
-        message.textContent = ready === wanted ? "" : ready || words("The frame did not arrive; try again.");
-        if (ready === wanted) panel.part(`send_${target}`).click();
     }
+
+    pia.on("answered", panel, (ready) => {
+        const { wanted } = state;
+        state.wanted = null;
+        if (!wanted || ready !== wanted.frame) return say(wanted ? ready : "");
+        say("");
+        panel.part(`send_${wanted.target}`).click();
+        if (wanted.target === "condition") pia.enable({ tab: "img2img" });
+        return undefined;
+    });
 
     // ---- when a generation has ended
 
     const look = pia.later(refresh, 300);
     for (const id of [`${panel.tab}_gallery`, `html_info_${panel.tab}`]) {
         const element = gradioApp().getElementById(id);
-        if (element) new MutationObserver(look).observe(element, { childList: true, subtree: true, characterData: true });
+        if (element) new MutationObserver(look).observe(element, { childList: true, subtree: true });
     }
     // and when the host's buttons say so, should the page miss the answer
-    let running = false;
-    setInterval(() => {
-        const interrupt = gradioApp().getElementById(`${panel.tab}_interrupt`);
-        if (!interrupt || !panel.part("player").offsetParent) return;
-        const now = Boolean(interrupt.offsetParent);
-        if (running && !now) look();
-        running = now;
-    }, 500);
+    const interrupt = gradioApp().getElementById(`${panel.tab}_interrupt`);
+    if (interrupt) new MutationObserver(look).observe(interrupt, { attributes: true, attributeFilter: ["style"] });
     refresh();
 });

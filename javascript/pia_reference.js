@@ -1,6 +1,6 @@
 "use strict";
 /** Motion from a clip: a file dropped on the curve is measured by the server, as training measures clips, and becomes the curve. */
-pia.onPanel((panel) => {
+pia.add("reference", ["chart"], (panel, built) => {
     const { words, make, button } = pia;
     const LARGEST = 64 << 20;           // bytes that the server takes
 
@@ -12,7 +12,7 @@ pia.onPanel((panel) => {
     const chart = panel.part("chart");
     const open = button(words("Motion from a clip"), () => input.click(),
         { title: words("Takes the motion of a GIF, MP4, WebP, WebM or APNG; you can also drop the file on the curve.") });
-    panel.curveTools.append(open, input);
+    built.chart.tools.append(open, input);
 
     function asDataUrl(file) {
         return new Promise((resolve, reject) => {
@@ -26,19 +26,19 @@ pia.onPanel((panel) => {
     async function measure(file) {
         if (!file) return;
         if (file.size > LARGEST) {
-            panel.say(words("The clip has {0} MB; at most {1} MB can be measured, use a shorter or smaller one.", Math.ceil(file.size / 1e6),
+            built.chart.say(words("The clip has {0} MB; at most {1} MB can be measured, use a shorter or smaller one.", Math.ceil(file.size / 1e6),
                 Math.floor(LARGEST / 1e6)));
             return;
         }
         open.disabled = true;
-        panel.say(words("Measuring the motion ..."));
+        built.chart.say(words("Measuring the motion ..."));
         try {
             const answer = await pia.call("affinity_of_clip", { clip: await asDataUrl(file), num_frames: Number(pia.read(panel, "num_frames")),
                 condition_frame: Number(pia.read(panel, "condition_frame")) });
-            panel.useCurve(answer.affinity);
-            panel.say(words("Motion of {0}, {1} frames.", file.name, answer.frames));
+            built.chart.useCurve(answer.affinity);
+            built.chart.say(words("Motion of {0}, {1} frames.", file.name, answer.frames));
         } catch (error) {
-            panel.say(error.message);
+            built.chart.say(error.message);
         } finally {
             open.disabled = false;
         }

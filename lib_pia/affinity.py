@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .affinity_measure import TRAINED_SIZE, measured_channels, trained_view
+from .affinity_measure import TRAINED_SIZE, distances, trained_view
 from .errors import SettingsError
 from .video.frames import as_frames
 
@@ -139,21 +139,37 @@ def affinity_scores(
 
 def frame_distances(frames: Any, condition_frame: int = 0, size: int | None = TRAINED_SIZE) -> torch.Tensor:
     """How far each frame is from the condition frame by training's measure, [F] float32 >= 0 (0 at the condition
-    frame).
+    frame); `affinity_measure.distances` says how.
 
-    The mean over hue (0..360), saturation (0..1), value (0..255) and dilated edges of the mean absolute difference
-    (open-mmlab/PIA, dataset.py `get_score`). There the edges are bytes, so that an edge that only the frame has counts
-    255 and one that only the condition frame has counts 1 (0 - 255 wraps); the percentiles were taken with that, so
-    ours does the same.
     `frames`: [F, H, W, 3] array or tensor, 0..255, or a list of PIL images. They are first resized and cropped to
     `size` x `size` as training does it (`trained_view`); None measures them as they are.
     """
     clip = as_frames(frames)
     start = frame_index(condition_frame, len(clip))
-    colors, outline = measured_channels(clip if size is None else trained_view(clip, size))  # [F, H, W, 3], [F, H, W]
-    moved = np.abs(colors - colors[start]).mean(axis=(1, 2), dtype=np.float64).sum(-1)
-    redrawn = (outline - outline[start]).mean(axis=(1, 2), dtype=np.float64)  # bytes that wrap
-    return torch.from_numpy((moved + redrawn) / 4).float()
+    return torch.from_numpy(distances(clip if size is None else trained_view(clip, size), start)).float()
+
+
+def scaled_affinity(
+    distances: torch.Tensor,
+    condition_frame: int | Sequence[int] | torch.Tensor,
+    percentiles: Sequence[tuple[float, float]] = WEBVID_PERCENTILES,
+) -> torch.Tensor:
+    """The affinity that training gives to frames at these distances, [..., F] float32 in [0.2, 1], 1 at the condition
+    frame.
+
+    `distances`: [F] or [B, F] of `frame_distances`; `condition_frame`: 0..F-1, or one for each of B clips.
+    `percentiles`: (low, high) of the distance, one pair per number of frames between a frame and the condition frame;
+    the last pair holds beyond the end. A distance d below low counts as low, above high as 0.95 * high; the affinity is
+    1 - 0.8 * d / high (open-mmlab/PIA, util.py `prepare_mask_coef_by_score`).
+    """
+    start = torch.as_tensor(condition_frame, device=distances.device).unsqueeze(-1)
+    apart = (torch.arange(distances.shape[-1], device=distances.device) - start).abs()
+    table = torch.tensor(percentiles, dtype=torch.float64, device=distances.device)
+    low, high = table[apart.clamp(max=len(table) - 1)].unbind(-1)
+    distances = distances.double()
+    clipped = torch.where(distances > high, high * BEYOND_PERCENTILE, torch.maximum(distances, low))
+    scores = 1 - AFFINITY_RANGE * clipped / (high + _EPSILON)
+    return torch.where(apart == 0, 1.0, scores).float()
 
 
 def affinity_of_clip(
@@ -161,16 +177,7 @@ def affinity_of_clip(
 ) -> torch.Tensor:
     """The affinity that training would give to each frame of a clip, [F] float32 in [0.2, 1], 1 at the condition frame.
 
-    `percentiles`: (low, high) of the distance, one pair per number of frames between a frame and the condition frame;
-    the last pair holds beyond the end. A distance d below low counts as low, above high as 0.95 * high; the affinity is
-    1 - 0.8 * d / high (open-mmlab/PIA, util.py `prepare_mask_coef_by_score`). Frames should be as far apart in time as
-    training's: 4 frames of a video.
+    Frames should be as far apart in time as training's: 4 frames of a video.
     """
-    distances = frame_distances(frames, condition_frame).double()
-    start = frame_index(condition_frame, len(distances))
-    apart = (torch.arange(len(distances)) - start).abs().clamp(max=len(percentiles) - 1)
-    low, high = torch.tensor(percentiles, dtype=torch.float64)[apart].unbind(1)
-    clipped = torch.where(distances > high, high * BEYOND_PERCENTILE, torch.maximum(distances, low))
-    scores = 1 - AFFINITY_RANGE * clipped / (high + _EPSILON)
-    scores[start] = 1.0
-    return scores.float()
+    distances = frame_distances(frames, condition_frame)
+    return scaled_affinity(distances, frame_index(condition_frame, len(distances)), percentiles)

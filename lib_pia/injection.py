@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from .errors import HostError, UnsupportedModelError
@@ -95,6 +96,28 @@ def _check_widths(model: PIAModel, sites: Sites) -> None:
         )
 
 
+COMPUTED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # others (float8) only store weights
+
+
+def _check_dtypes(model: PIAModel, sites: Sites) -> None:
+    """Where autocast does not bring them together, torch's own error would come from deep inside the UNet."""
+    theirs, ours = sites.conv_in.weight.dtype, model.condition.weight.dtype
+    if theirs != ours and {theirs, ours} <= set(COMPUTED_IN) and not _autocast(model.condition.weight.device.type):
+        theirs, ours = (str(kind).removeprefix("torch.") for kind in (theirs, ours))
+        raise UnsupportedModelError(
+            f"The PIA model is in {ours}, but the selected checkpoint's UNet is in {theirs}; "
+            f"load the PIA model with dtype=torch.{theirs}, or convert it with model.to(torch.{theirs})."
+        )
+
+
+def _autocast(device: str) -> bool:
+    """Whether autocast is on for a device type; torch 2.1 has a function for each."""
+    try:
+        return torch.is_autocast_enabled(device)
+    except TypeError:
+        return torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled()
+
+
 def _widths(widths: tuple[int, ...]) -> str:
     return "/".join(map(str, dict.fromkeys(widths)))
 
@@ -108,16 +131,17 @@ def inject(unet: nn.Module, model: PIAModel, condition: Tensor, num_frames: int 
 
     Args:
         unet: an LDM-layout SD1.5 UNet of any width (ldm `UNetModel`).
-        model: the PIA model, on the UNet's device, of the UNet's width.
+        model: the PIA model, on the UNet's device, of the UNet's width and floating type (or under autocast).
         condition: [F, 5, H, W] of `build_condition`; or [K*F, 5, H, W] for K clips with `num_frames`: then rows are a
         multiple of K*F.
         num_frames: F, if the condition holds more than one clip.
     Raises:
-        UnsupportedModelError: another layout or width. HostError: a PIA model is in there already.
+        UnsupportedModelError: another layout, width or floating type. HostError: a PIA model is in there already.
         Inside the block, HostError from `unet(...)` whose rows F does not divide.
     """
     sites = find_sites(unet)
     _check_widths(model, sites)
+    _check_dtypes(model, sites)
     frames = num_frames or condition.shape[0]
     if condition.shape[0] % frames or condition.dim() != 4 or condition.shape[1] != 5:
         raise HostError(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from .condition import ConditionModule
-from .errors import CheckpointError
 from .motion_module import HEADS, MAX_FRAMES, MotionModule
 
 SD15_CHANNELS = (320, 640, 1280, 1280)  # model_channels 320 times channel_mult 1 2 4 4 (SD1.5's v1-inference.yaml)
@@ -57,27 +56,6 @@ class PIAModel(nn.Module):
     def up(self) -> list[MotionModule]:
         """The motion modules of the up path, in the order the UNet runs them."""
         return [module for level in self.up_blocks for module in level.motion_modules]
-
-    def motion_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the motion modules, without the condition module's."""
-        for module in (*self.down, *self.up):
-            yield from module.parameters()
-
-    @staticmethod
-    def level_channels_from(state_dict: Mapping[str, Tensor]) -> tuple[int, ...]:
-        """Widths per level, read from the shapes of tensors under official keys; CheckpointError if a level is
-        missing."""
-        channels = []
-        while (
-            key := f"down_blocks.{len(channels)}.motion_modules.0.temporal_transformer.proj_in.weight"
-        ) in state_dict:
-            channels.append(int(state_dict[key].shape[0]))
-        if not channels:
-            raise CheckpointError(
-                "The file has no down_blocks.0.motion_modules.0; it is not a PIA model. "
-                "Download pia.ckpt from Hugging Face (Leoxing/PIA)."
-            )
-        return tuple(channels)
 
 
 def official_state_dict(model: PIAModel) -> dict[str, Tensor]:

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .lending import lent
+
 STEPS = 1000  # PIA configs/inference: noise_scheduler_kwargs
 BETA_START, BETA_END = 0.00085, 0.012  # the same file; beta_schedule "linear", where SD1.5 itself is "scaled_linear"
-_MISSING = object()
 
 
 def linear_alphas_cumprod() -> Tensor:
@@ -29,16 +30,7 @@ def lend_schedule(model: Any, alphas_cumprod: Tensor) -> Iterator[None]:
     that were there, or absent again if they were absent, whatever happened in between. The lent tensor takes the device
     of the one it stands in for.
     """
-    names = ("alphas_cumprod", "alphas_cumprod_original")
-    before = {name: getattr(model, name, _MISSING) for name in names}
-    try:
-        for name in names:
-            device = before[name].device if isinstance(before[name], Tensor) else alphas_cumprod.device
-            setattr(model, name, alphas_cumprod.to(device))
+    before = getattr(model, "alphas_cumprod", alphas_cumprod)
+    lending = alphas_cumprod.to(before.device) if isinstance(before, Tensor) else alphas_cumprod
+    with lent(model, alphas_cumprod=lending, alphas_cumprod_original=lending):
         yield
-    finally:
-        for name, value in before.items():
-            if value is not _MISSING:
-                setattr(model, name, value)
-            elif hasattr(model, name):
-                delattr(model, name)

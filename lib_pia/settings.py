@@ -1,236 +1,24 @@
-"""What a request may ask for: `PIASettings`, and the one table (`FIELDS`) that the panel, the API and the infotext map
-to."""
+"""What a request may ask for: `PIASettings`, every value checked alone (`settings_values`) and together."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import difflib
-import json
-import math
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import SettingsError
+from .settings_fields import FIELD, FIELDS, MAX_WINDOW, TRAINED_WINDOW, ClipPicture, Field
+from .settings_values import checked, refuse, shown
 
-MOTIONS = ("animate", "loop", "style_transfer", "custom")
-MAGNITUDES = ("small", "moderate", "large")
-FORMATS = ("gif", "mp4", "webp", "webm", "apng", "png")
-START_FROM = ("noise", "image")
-MIN_FRAMES, MAX_FRAMES = (
-    2,
-    32,
-)  # 32 = length of the trained position encoding (PIA configs: temporal_position_encoding_max_len)
-MAX_POINTS = 1024  # more affinity points than any curve needs; bounds what a request can make us parse
-
-
-@dataclasses.dataclass(frozen=True)
-class Field:
-    """One setting: how it is called, what it may be, and what it is called in the panel and in the infotext."""
-
-    name: str
-    label: str
-    default: Any
-    kind: str  # bool, int, number, choice, choices, text, curve
-    help: str
-    infotext: str
-    low: float | None = None
-    high: float | None = None
-    step: float | None = None
-    choices: tuple = ()
-
-
-FIELDS: tuple[Field, ...] = (
-    Field(
-        "enabled", "Animate (PIA)", False, "bool", "Animate the picture instead of making still ones.", "PIA enabled"
-    ),
-    Field("model", "PIA model", None, "text", "File in models/PIA. Empty: the only or first one found.", "PIA model"),
-    Field(
-        "num_frames",
-        "Frames",
-        16,
-        "int",
-        "Length of the clip; the model was trained with 16.",
-        "PIA frames",
-        MIN_FRAMES,
-        MAX_FRAMES,
-        1,
-    ),
-    Field("fps", "FPS", 8, "int", "Frames per second of the finished clip.", "PIA fps", 1, 60, 1),
-    Field(
-        "motion",
-        "Motion",
-        "animate",
-        "choice",
-        "animate: move away from the picture; loop: come back to it; style_transfer: redraw it in this "
-        "checkpoint's style; "
-        "custom: the affinity numbers.",
-        "PIA motion",
-        choices=MOTIONS,
-    ),
-    Field(
-        "magnitude",
-        "Magnitude",
-        "moderate",
-        "choice",
-        "How much moves. More motion is less like the picture.",
-        "PIA magnitude",
-        choices=MAGNITUDES,
-    ),
-    Field(
-        "affinity",
-        "Affinity",
-        None,
-        "curve",
-        "Numbers from 0 (moves freely) to 1 (stays like the picture): 2 or more points, spread over the clip. "
-        "Empty: from the motion.",
-        "PIA affinity",
-        0.0,
-        1.0,
-    ),
-    Field(
-        "condition_frame",
-        "Condition frame",
-        0,
-        "int",
-        "The frame that equals the picture; negative counts from the end.",
-        "PIA condition frame",
-        -MAX_FRAMES,
-        MAX_FRAMES - 1,
-        1,
-    ),
-    Field(
-        "start_from",
-        "Start from",
-        "noise",
-        "choice",
-        "noise: the paper's sampling; image: img2img's own start with its denoising strength.",
-        "PIA start from",
-        choices=START_FROM,
-    ),
-    Field(
-        "color_match",
-        "Colour match",
-        0.0,
-        "number",
-        "Pulls the whole clip's colours towards the picture's (0 off, 1 full).",
-        "PIA color match",
-        0.0,
-        1.0,
-        0.05,
-    ),
-    Field(
-        "formats",
-        "Formats",
-        ("gif", "mp4"),
-        "choices",
-        "Files to write. png: every frame.",
-        "PIA formats",
-        choices=FORMATS,
-    ),
-    Field(
-        "loop_count",
-        "Repeats",
-        0,
-        "int",
-        "How often GIF, WebP and APNG play; 0 is for ever.",
-        "PIA loop count",
-        0,
-        1000,
-        1,
-    ),
-    Field("ping_pong", "Ping-pong", False, "bool", "Play the inner frames backwards at the end.", "PIA ping-pong"),
-    Field(
-        "interpolate",
-        "Interpolate",
-        1,
-        "choice",
-        "Multiply the frame rate by motion-compensated interpolation.",
-        "PIA interpolate",
-        choices=(1, 2, 4),
-    ),
-)
-FIELD = {field.name: field for field in FIELDS}
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def wanted(field: Field) -> str:
-    """What `field` accepts, in words."""
-    if field.kind == "bool":
-        return "true or false"
-    if field.kind == "int":
-        return f"a whole number from {field.low} to {field.high}"
-    if field.kind == "number":
-        return f"a number from {field.low:g} to {field.high:g}"
-    if field.kind == "choice":
-        return "one of " + ", ".join(map(str, field.choices))
-    if field.kind == "choices":
-        return "a list of at least one of " + ", ".join(field.choices)
-    if field.kind == "curve":
-        return f"a list of 2 to {MAX_POINTS} numbers from 0 to 1"
-    return "a file name"
-
-
-def _refuse(field: Field, value: Any) -> SettingsError:
-    return SettingsError(f"PIA setting {field.name} is {_shown(value)}; it must be {wanted(field)}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _curve(field: Field, value: Any) -> tuple[float, ...] | None:
-    if isinstance(value, str):
-        try:
-            value = [float(part) for part in value.replace(",", " ").replace(";", " ").split()]
-        except ValueError:
-            raise _refuse(field, value) from None
-    if value is None or (isinstance(value, (list, tuple)) and not value):
-        return None
-    if not isinstance(value, (list, tuple)) or not all(_is_number(v) for v in value):
-        raise _refuse(field, value)
-    if not 2 <= len(value) <= MAX_POINTS or not all(0 <= v <= 1 for v in value):
-        raise _refuse(field, value)
-    return tuple(float(v) for v in value)
-
-
-def _checked(field: Field, value: Any) -> Any:
-    """`value` as the dataclass holds it, or SettingsError."""
-    if field.kind == "bool":
-        ok = isinstance(value, bool)
-    elif field.kind == "int":
-        ok = _is_number(value) and float(value).is_integer() and field.low <= value <= field.high
-        value = int(value) if ok else value
-    elif field.kind == "number":
-        ok = _is_number(value) and field.low <= value <= field.high
-        value = float(value) if ok else value
-    elif field.kind == "choice":
-        ok = not isinstance(value, bool) and isinstance(value, (str, int, float)) and value in field.choices
-        value = field.choices[field.choices.index(value)] if ok else value
-    elif field.kind == "choices":
-        ok = (
-            isinstance(value, (list, tuple))
-            and len(value) > 0
-            and all(isinstance(v, str) and v in field.choices for v in value)
-        )
-        value = tuple(dict.fromkeys(value)) if ok else value
-    elif field.kind == "curve":
-        return _curve(field, value)
-    else:
-        ok = value is None or isinstance(value, str)
-        value = (value.strip() or None) if isinstance(value, str) else value
-    if not ok:
-        raise _refuse(field, value)
-    return value
+DIGEST = 10  # characters of a file's SHA-256 in the infotext
 
 
 @dataclasses.dataclass(frozen=True)
 class PIASettings:
-    """One request's settings, all checked. Fields, defaults and ranges: `FIELDS`. `condition_frame` is kept as
-    given."""
+    """One request's settings, all checked. Fields, defaults and ranges: `FIELDS`. Frames are kept as given."""
 
     enabled: bool = True
     model: str | None = None
@@ -246,10 +34,19 @@ class PIASettings:
     loop_count: int = 0
     ping_pong: bool = False
     interpolate: int = 1
+    longer: str = "chain"
+    window: int | None = None
+    overlap: int = 4
+    anchor: float = 0.0
+    pictures: tuple[ClipPicture, ...] = ()
+    continue_from: str | None = None
+    continue_whole: bool = True
+    mask_means: str = "keep"
+    control_video: str | None = None
 
     def __post_init__(self) -> None:
         for field in FIELDS:
-            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
         if self.affinity is not None:
             object.__setattr__(self, "motion", "custom")
         elif self.motion == "custom":
@@ -257,20 +54,85 @@ class PIASettings:
                 'PIA setting motion is "custom" but affinity is empty; give affinity a list of 2 or more numbers '
                 "from 0 to 1, or choose another motion."
             )
-        if not -self.num_frames <= self.condition_frame < self.num_frames:
+        self._check_frame("condition_frame", self.condition_frame)
+        self._check_windows()
+        self._check_pictures()
+        self._check_continued()
+
+    # ---- what must fit together
+
+    def _check_frame(self, what: str, frame: int) -> None:
+        if not -self.num_frames <= frame < self.num_frames:
             raise SettingsError(
-                f"PIA setting condition_frame is {self.condition_frame} in a clip of {self.num_frames} frames; "
+                f"PIA setting {what} is {frame} in a clip of {self.num_frames} frames; "
                 f"it must be from {-self.num_frames} to {self.num_frames - 1}."
             )
+
+    def _check_windows(self) -> None:
+        if self.overlap > self.window_frames // 2:
+            raise SettingsError(
+                f"PIA setting overlap is {self.overlap} with windows of {self.window_frames} frames; "
+                f"it must be at most {self.window_frames // 2}, half a window."
+            )
+        if self.motion == "loop" and self.is_long and self.longer == "chain":
+            raise SettingsError(
+                f"A loop of {self.num_frames} frames is longer than one window of {self.window_frames}, and a chain "
+                'does not come back to the picture; set longer to "slide".'
+            )
+
+    def _check_pictures(self) -> None:
+        taken = {self.condition_frame % self.num_frames}
+        for picture in self.pictures:
+            self._check_frame("pictures", picture.frame)
+            frame = picture.frame % self.num_frames
+            if frame in taken:
+                raise SettingsError(
+                    f"PIA setting pictures has frame {frame}, which has a picture already; give every picture a "
+                    "frame of its own."
+                )
+            taken.add(frame)
+        if self.pictures and self.motion == "loop":
+            raise SettingsError(
+                "A loop comes back to its picture and cannot arrive at another one; leave pictures out, or set "
+                'motion to "animate".'
+            )
+
+    def _check_continued(self) -> None:
+        if self.continue_from is None:
+            return
+        conflicts = {
+            'longer "slide"': self.longer == "slide",
+            'motion "loop"': self.motion == "loop",
+            "a condition_frame": self.condition_frame != 0,
+        }
+        for conflict, there in conflicts.items():
+            if there:
+                raise SettingsError(
+                    f"A clip that goes on from another one cannot have {conflict}; leave it or continue_from out."
+                )
+
+    # ---- windows
+
+    @property
+    def window_frames(self) -> int:
+        """L, the frames of one window in a clip of several."""
+        return self.window or TRAINED_WINDOW
+
+    @property
+    def is_long(self) -> bool:
+        """Whether `num_frames` need more than one window."""
+        return self.num_frames > (self.window or MAX_WINDOW)
+
+    # ---- there and back
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PIASettings:
         """Settings from an API dict. Unknown keys, wrong types and values out of range raise SettingsError."""
         for key in values:
             if key not in FIELD:
-                near = difflib.get_close_matches(str(key), FIELD, 1)
+                near = difflib.get_close_matches(str(key)[:80], FIELD, 1)
                 hint = f"; did you mean {near[0]}" if near else ""
-                raise SettingsError(f"PIA setting {_shown(key)} is unknown{hint}; the settings are {', '.join(FIELD)}.")
+                raise SettingsError(f"PIA setting {shown(key)} is unknown{hint}; the settings are {', '.join(FIELD)}.")
         return cls(**values)
 
     @classmethod
@@ -286,44 +148,69 @@ class PIASettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: `from_dict(to_dict())` gives the same settings."""
-        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in FIELDS}
+        return {field.name: _plain(getattr(self, field.name)) for field in FIELDS}
 
     def infotext(self) -> dict[str, str]:
-        """`PIA ...` keys of the infotext: the enabling key, and every setting that is not its default."""
+        """`PIA ...` keys of the infotext: the enabling key, and every setting that is not its default. Pictures and
+        clips are named by frame and the beginning of their SHA-256."""
         out = {FIELD["enabled"].infotext: "True"}
         for field in FIELDS[1:]:
             value = getattr(self, field.name)
             if field.name == "motion" and self.affinity is not None:
                 continue
             if value != field.default:
-                out[field.infotext] = (
-                    " ".join(repr(v) if isinstance(v, float) else str(v) for v in value)
-                    if isinstance(value, tuple)
-                    else repr(value)
-                    if isinstance(value, float)
-                    else str(value)
-                )
+                out[field.infotext] = _as_text(field, value)
         return out
 
     @classmethod
     def from_infotext(cls, params: Mapping[str, str]) -> PIASettings | None:
-        """The settings that `infotext` wrote, or None where the picture was not animated by PIA."""
+        """The settings that `infotext` wrote, or None where the picture was not animated by PIA. What the infotext
+        only names (pictures, the clip gone on from) takes its default."""
         if str(params.get(FIELD["enabled"].infotext)) != "True":
             return None
-        return cls(**{f.name: parse_infotext(f, params[f.infotext]) for f in FIELDS if f.infotext in params})
+        named = {f.name: params[f.infotext] for f in FIELDS if f.restored and f.infotext in params}
+        return cls(**{name: parse_infotext(FIELD[name], text) for name, text in named.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ClipPicture):
+        return dataclasses.asdict(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _as_text(field: Field, value: Any) -> str:
+    if field.kind == "clip":
+        return value if value.startswith("clip:") else digest(value)
+    if field.kind == "pictures":
+        return " ".join(f"{picture.frame} {digest(picture.image)}" for picture in value)
+    if isinstance(value, tuple):
+        return " ".join(_as_text(field, item) for item in value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def digest(text: str) -> str:
+    """The beginning of the SHA-256 of a file in base64 (or of the text itself, where it is none)."""
+    body = text.split(",", 1)[1] if text.startswith("data:") and "," in text else text
+    try:
+        data = base64.b64decode(body)
+    except ValueError:
+        data = text.encode()
+    return hashlib.sha256(data).hexdigest()[:DIGEST]
 
 
 def parse_infotext(field: Field, text: str) -> Any:
     """One infotext value as a setting's value; raises SettingsError if it is none."""
+    if not field.restored:
+        return field.default
     text = str(text).strip()
     try:
         value = {
             "bool": lambda: text == "True",
-            "int": lambda: int(text),
+            "int": lambda: None if field.optional and text in ("", "None") else int(text),
             "number": lambda: float(text),
             "choices": text.split,
             "choice": lambda: int(text) if isinstance(field.choices[0], int) else text,
         }.get(field.kind, lambda: text)()
     except ValueError:
-        raise _refuse(field, text) from None
-    return _checked(field, value)
+        raise refuse(field, text) from None
+    return checked(field, value)

@@ -10,7 +10,8 @@ from modules import script_callbacks, scripts  # noqa: E402
 from lib_pia.host.delivery import output  # noqa: E402
 from lib_pia.host.delivery.result import share_files  # noqa: E402
 from lib_pia.host.generation import session  # noqa: E402
-from lib_pia.host.panel import options, routes, ui  # noqa: E402
+from lib_pia.host.generation.neighbours import keep_from_starting  # noqa: E402
+from lib_pia.host.panel import options, player, routes, ui  # noqa: E402
 
 
 class PIAScript(scripts.Script):
@@ -21,12 +22,15 @@ class PIAScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        built = ui.build("img2img" if is_img2img else "txt2img")
+        tab = "img2img" if is_img2img else "txt2img"
+        built = ui.build(tab)
+        self.on_after_component(lambda gallery: player.build(tab), elem_id=f"{tab}_gallery")
         self.infotext_fields, self.paste_field_names = built.infotext_fields, built.paste_field_names
         return built.components
 
     def setup(self, p, *args):
         share_files(p)
+        keep_from_starting(p, args)
 
     def before_process(self, p, *args):
         session.begin(p, args)
@@ -43,13 +47,20 @@ class PIAScript(scripts.Script):
         if bound := session.session_of(p):
             bound.before_sampling()
 
+    def on_mask_blend(self, p, mba, *args):
+        if bound := session.session_of(p):
+            bound.blend(mba)
+
     def postprocess_image_after_composite(self, p, *args):
         if bound := session.session_of(p):
             bound.count_frame()
 
     def postprocess(self, p, processed, *args):
         if bound := session.session_of(p):
-            output.deliver(bound, processed)
+            try:
+                output.deliver(bound.made, processed)
+            finally:
+                bound.takeover.end()
 
 
 def sort_rows(params):

@@ -30,14 +30,9 @@ SIGNATURES = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself (`git lfs pull` fetches it)"),
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"GIF8", "a GIF"),
-    (b"RIFF", "a WebP or WAV file"),
     (b"GGUF", "a GGUF model (quantised for other programs)"),
-    (b"%PDF", "a PDF document"),
-    (b"\x1f\x8b", "a gzip archive"),
     (b"7z\xbc\xaf", "a 7-Zip archive"),
     (b"Rar!", "a RAR archive"),
-    (b"\x89HDF", "an HDF5 (Keras) file"),
 )
 HTML = re.compile(rb"\s*<(!doctype html|html|head|body)", re.IGNORECASE)
 PLAIN_PICKLE = re.compile(rb"\x80[\x02-\x05]")

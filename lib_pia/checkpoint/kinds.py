@@ -15,12 +15,7 @@ MOTION = re.compile(r"(^|[._])(motion_modules|temporal_attentions|temporal_trans
 LORA = re.compile(r"(^|[._])lora[._]|\.hada_w\d|\.lokr_w\d|\.oft_blocks")
 PIA_CONV_IN = 9  # input channels: 4 latent, 1 affinity, 4 condition latent (PIA, unet.py)
 V1_FRAMES, V3_FRAMES = 24, 32  # lengths of the position encoding of AnimateDiff v1 and v3 (motion_module_ad.py)
-CONTEXT_OF = {
-    768: "SD1.5",
-    1024: "SD2",
-    2048: "SDXL",
-    1280: "SDXL refiner",
-}  # width of the text context that a UNet attends to
+CONTEXT_OF = {768: "SD1.5", 1024: "SD2", 2048: "SDXL"}  # width of the text context that a UNet attends to
 
 
 @dataclass(frozen=True)
@@ -94,10 +89,6 @@ def _motion_kind(names: Names) -> Kind:
         return Kind("a FancyVideo motion module", "fps and motion embeddings")
     if conv_in_channels(names) == PIA_CONV_IN:
         return PIA
-    if names.has("img_encoder."):
-        return Kind("an AnimateLCM-I2V motion module", "img_encoder tensors and no 9-channel conv_in.weight")
-    if names.has("pose_adaptor", "camera_encoder", "qkv_merge"):
-        return Kind("a CameraCtrl model", "camera tensors and no 9-channel conv_in.weight")
     return _animatediff(names, middle)
 
 
@@ -110,10 +101,8 @@ def _animatediff(names: Names, middle: bool) -> Kind:
             f"its conv_in.weight takes {channels} channels, PIA's takes {PIA_CONV_IN}: "
             "4 latent, 1 affinity, 4 condition latent",
         )
-    if names.has("temporal_attentions", "positional_encoding"):
-        return Kind("a HotshotXL motion module, made for SDXL", without)
     if not names.has("down_blocks.3.", "up_blocks.3."):
-        return Kind("a motion module for SDXL (AnimateDiff-XL)", f"three UNet levels, {without}")
+        return Kind("a motion module for SDXL (AnimateDiff-XL, HotshotXL)", f"three UNet levels, {without}")
     frames = names.size(".pe", 1)
     if frames is None:
         return Kind("an AnimateLCM motion module", f"no position encoding, {without}")
@@ -131,8 +120,6 @@ def _adapter(names: Names) -> Kind | None:
         return Kind("an SDXL LoRA" if xl else "a LoRA", "low-rank matrices", "models/Lora")
     if names.starts("control_model.", "controlnet_", "input_hint_block."):
         return Kind("a ControlNet", "control tensors", "models/ControlNet")
-    if names.starts("adapter.body.", "body.0.block1.", "body.0.in_conv."):
-        return Kind("a T2I-Adapter", "adapter body tensors", "models/ControlNet")
     return None
 
 
@@ -141,18 +128,11 @@ def _ldm_checkpoint(names: Names) -> Kind | None:
     if not names.starts(unet):
         return None
     folder = "models/Stable-diffusion"
-    if names.starts(unet + "joint_blocks."):
-        return Kind("a plain Stable Diffusion 3 checkpoint", "joint_blocks", folder)
-    if names.starts(unet + "double_blocks."):
-        return Kind("a plain Flux checkpoint", "double_blocks", folder)
-    version = _version(names)
-    channels = names.size(unet + "input_blocks.0.0.weight", 1)
-    special = {PIA_CONV_IN: f"an {version} inpainting checkpoint", 8: f"an {version} InstructPix2Pix checkpoint"}
-    return Kind(
-        special.get(channels or 0, f"a plain {version} checkpoint"),
-        "model.diffusion_model tensors, no motion modules",
-        folder,
-    )
+    if names.starts(unet + "joint_blocks.", unet + "double_blocks."):
+        return Kind("a plain checkpoint of a newer model (SD3, Flux)", "transformer blocks instead of a UNet", folder)
+    inpaints = names.size(unet + "input_blocks.0.0.weight", 1) == PIA_CONV_IN
+    kind = f"an {_version(names)} inpainting checkpoint" if inpaints else f"a plain {_version(names)} checkpoint"
+    return Kind(kind, "model.diffusion_model tensors, no motion modules", folder)
 
 
 def _version(names: Names) -> str:
@@ -172,12 +152,6 @@ def _part(names: Names) -> Kind | None:
         names.has("encoder.conv_in.", "decoder.conv_in.") and names.has("decoder.", "encoder.down")
     ):
         return Kind("a VAE", "encoder and decoder tensors", "models/VAE")
-    if names.has("vision_model.", "visual.transformer."):
-        return Kind("a CLIP image encoder", "vision_model tensors")
-    if names.has("text_model.encoder.", "transformer.resblocks.", "SelfAttention.") or names.starts(
-        "cond_stage_model.", "text_model."
-    ):
-        return Kind("a text encoder", "text encoder tensors")
     if names.starts("conv_first.", "model.0.weight", "params_ema.", "params."):
         return Kind("an upscaler", "ESRGAN tensors", "models/ESRGAN")
     return None
@@ -186,7 +160,4 @@ def _part(names: Names) -> Kind | None:
 def _embedding(names: Names) -> Kind | None:
     if names.starts("string_to_param.") or names.shapes.keys() <= {"emb_params", "clip_l", "clip_g"}:
         return Kind("a textual inversion embedding", "token vectors", "embeddings")
-    widths = {"320", "640", "768", "1024", "1280"}
-    if all(name.split(".")[0] in widths for name in names.shapes):
-        return Kind("a hypernetwork", "layers named by width", "models/hypernetworks")
     return None

@@ -37,13 +37,12 @@ WIDTH_KEY = re.compile(
 
 
 @dataclass(frozen=True)
-class Layout:
+class PIAFile:
     """A file that is a PIA model: its tensors under official names, in full."""
 
     index: Index
-    tensors: dict[
-        str, StoredTensor
-    ]  # the model's own names; conv_in.weight with all 9 channels; conv_in.bias where the file has it
+    # the model's own names; conv_in.weight with all 9 channels; conv_in.bias where the file has it
+    tensors: dict[str, StoredTensor]
     channels: tuple[int, ...]
     max_frames: int
     naming: str  # "official" or "diffusers"
@@ -60,7 +59,7 @@ def kind_of(index: Index) -> Kind:
     return classify(Names({name: tensor.shape for name, tensor in index.tensors.items()}, frozenset(index.others)))
 
 
-def find_layout(index: Index) -> Layout:
+def find_layout(index: Index) -> PIAFile:
     """Checks names, shapes and types against PIAModel.
 
     Raises:
@@ -82,7 +81,7 @@ def find_layout(index: Index) -> Layout:
     wanted = _wanted(channels, max_frames)
     _check_names(index, tensors, wanted)
     _check_shapes(index, tensors, wanted)
-    return Layout(index, tensors, channels, max_frames, naming)
+    return PIAFile(index, tensors, channels, max_frames, naming)
 
 
 def meta_model(channels: tuple[int, ...], max_frames: int) -> PIAModel:

@@ -15,7 +15,7 @@ from lib_pia.model import LATENT_CHANNELS, PIAModel, official_state_dict
 
 from .index import ADVICE, Index, read_index
 from .kinds import PIA
-from .layout import CONV_IN, Layout, find_layout, kind_of, meta_model
+from .layout import CONV_IN, PIAFile, find_layout, kind_of, meta_model
 from .safetensors_file import write_safetensors
 from .storage import read_tensor
 
@@ -146,13 +146,13 @@ def _opened(index: Index) -> BinaryIO:
         ) from error
 
 
-def _weight(layout: Layout, file: BinaryIO, name: str, dtype: torch.dtype) -> Tensor:
+def _weight(layout: PIAFile, file: BinaryIO, name: str, dtype: torch.dtype) -> Tensor:
     """One tensor as PIAModel holds it: of conv_in.weight only the channels of the condition."""
     tensor = _checked(layout, file, name, dtype)
     return tensor[:, LATENT_CHANNELS:].clone() if name == CONV_IN else tensor
 
 
-def _checked(layout: Layout, file: BinaryIO, name: str, dtype: torch.dtype) -> Tensor:
+def _checked(layout: PIAFile, file: BinaryIO, name: str, dtype: torch.dtype) -> Tensor:
     try:
         tensor = read_tensor(file, layout.tensors[name])
     except CheckpointError as error:

@@ -7,10 +7,8 @@ weights when it writes.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lib_pia.errors import CheckpointError, HostError
+from lib_pia.files import replacing
 
 from .storage import Storage, StoredTensor, contiguous_strides
 
@@ -120,9 +119,8 @@ def write_safetensors(
         offset += nbytes
     raw = json.dumps(header, separators=(",", ":")).encode()
     raw += b" " * (-len(raw) % HEADER_LENGTH)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(len(raw).to_bytes(HEADER_LENGTH, "little") + raw)
             for name in order:
                 dtype, shape = layout[name]
@@ -130,12 +128,8 @@ def write_safetensors(
                 file.write(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         raise HostError(
             f"{path} cannot be written ({error.strerror or error}); choose a folder that exists, "
             "is writable and has enough free space."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

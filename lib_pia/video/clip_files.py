@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import errno
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lib_pia.errors import HostError, MediaError, PIAError, SettingsError
+from lib_pia.files import replacing
 
-from .encode import FORMAT, Clip, ClipFile, ClipOptions, described, interpolated, rate, replacing, write_png
-from .frames import as_frames, ping_pong
+from .encode import FORMAT, ClipFile, ClipOptions, described, write_png
+from .frames import FrameSequence, as_frames, ping_pong
+from .interpolate import interpolated
 
 
 class ClipFiles(list[ClipFile]):
@@ -37,9 +40,9 @@ def encode_clip(
     """Writes one clip in each of `formats` (gif, mp4, webp, webm, apng, png) to `stem` + the format's suffix.
 
     `frames`: [F, H, W, 3] uint8, or a list of PIL images or of [H, W, 3] uint8 arrays, all of one size. `png` writes
-    one file per frame,
-    `stem`-00000.png and so on; an APNG is called `stem`.png. Interpolation comes first, then ping-pong. Existing files
-    are replaced. A file appears under its name only when it is complete. `on_format` is called with each format's name
+    one file per frame, `stem`-00000.png and so on; an APNG is called `stem`.png. Interpolation comes first, then
+    ping-pong, which turns at both ends and so needs nothing made between its last frame and its first. Existing files
+    are replaced; a file appears under its name only when it is complete. `on_format` is called with each format's name
     before it is written.
 
     A format that cannot be written is a HostError in `.errors`; the others are written all the same.
@@ -53,13 +56,13 @@ def encode_clip(
     if pictures.dtype != np.uint8:
         raise MediaError(f"The clip's frames are {pictures.dtype}; they must be uint8, 0 to 255.")
     files = ClipFiles()
-    clip = Clip(pictures, rate(options.fps))
+    clip = FrameSequence(pictures, Fraction(options.fps).limit_denominator(1001))  # what every format can hold
     try:
-        clip = interpolated(clip, options.interpolate)
+        clip = interpolated(clip, options.interpolate, options.closed and not options.ping_pong)
     except HostError as error:
         files.errors["interpolate"] = HostError(f"The clip was written without interpolation: {error.detail}")
     if options.ping_pong:
-        clip = Clip(clip.frames[ping_pong(range(len(clip.frames)))], clip.fps)
+        clip = FrameSequence(clip.frames[ping_pong(range(len(clip.frames)))], clip.fps)
     for name in dict.fromkeys(formats):
         if on_format is not None:
             on_format(name)
@@ -70,7 +73,7 @@ def encode_clip(
     return files
 
 
-def _written(clip: Clip, stem: Path, name: str, options: ClipOptions) -> ClipFile:
+def _written(clip: FrameSequence, stem: Path, name: str, options: ClipOptions) -> ClipFile:
     stem.parent.mkdir(parents=True, exist_ok=True)
     kind = FORMAT[name]
     if kind.write is None:
@@ -81,7 +84,7 @@ def _written(clip: Clip, stem: Path, name: str, options: ClipOptions) -> ClipFil
     return dataclasses.replace(written, paths=(path,))
 
 
-def _written_frames(clip: Clip, stem: Path, name: str, options: ClipOptions) -> ClipFile:
+def _written_frames(clip: FrameSequence, stem: Path, name: str, options: ClipOptions) -> ClipFile:
     """Every frame as a file of its own; all of them or none."""
     done: list[Path] = []
     try:

@@ -1,4 +1,9 @@
-"""Running ffmpeg: found through imageio-ffmpeg, fed and read through pipes, every failure a sentence."""
+"""Running ffmpeg: found through imageio-ffmpeg, fed and read through pipes, every failure a sentence.
+
+imageio-ffmpeg's own reader and writer do not serve: they do not look at ffmpeg's exit code (of a damaged MP4 they give
+one frame and no error), have no time limit, count the frames of a list of other files (no demuxer can be forced there),
+and tell no infotext.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,16 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import IO
 
+import numpy as np
+from PIL import Image
+
 from lib_pia.errors import HostError
+
+from .frames import FrameSequence
 
 THREADS = 2  # fixed, because x264's output depends on it: equal clips give equal files on every machine
 _STDERR_LINES = 50
@@ -36,6 +47,18 @@ def ffmpeg_path() -> str:
     if found is None:
         raise HostError("ffmpeg was not found; install it with: pip install imageio-ffmpeg")
     return found
+
+
+def raw_input(clip: FrameSequence) -> list[str]:
+    """ffmpeg arguments for a clip's raw RGB frames on its standard input."""
+    height, width = clip.frames.shape[1:3]
+    kind = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}"]
+    return [*kind, "-framerate", str(clip.fps), "-i", "pipe:0"]
+
+
+def streamed(frames: Iterable[np.ndarray]) -> Iterator[bytes]:
+    """The frames' bytes one by one."""
+    return (frame.tobytes() for frame in frames)
 
 
 def run_ffmpeg(arguments: Iterable[str], frames: Iterable[bytes] = (), limit_s: float | None = None) -> bytes:
@@ -130,3 +153,26 @@ def _failure(code: int, lines: list[str], timed_out: bool) -> FFmpegFailed:
         lines[0].rstrip(".") if lines else f"exit code {code}"
     )  # the first line names the cause, the others follow from it
     return FFmpegFailed(f"ffmpeg failed: {reason}.", reason)
+
+
+def framecrc_packets(table: str) -> tuple[int, int, Fraction, list[tuple[int, int]]]:
+    """Width, height, seconds per tick, and (start, duration) of every packet in ticks, from ffmpeg's framecrc
+    output."""
+    lines = table.splitlines()
+    head = dict(line[1:].split(" 0: ", 1) for line in lines if line.startswith("#") and " 0: " in line)
+    width, height = map(int, head["dimensions"].split("x"))
+    packets = [tuple(map(int, line.split(",")[2:4])) for line in lines if line and not line.startswith("#")]
+    if not packets or not width * height:
+        raise ValueError("no pictures")
+    return width, height, Fraction(head["tb"]), packets
+
+
+def ppm_pictures(data: bytes) -> Iterator[Image.Image]:
+    """The pictures in a row of binary PPM files."""
+    at = 0
+    while at < len(data):
+        magic, size, depth = data[at : at + 64].split(b"\n", 3)[:3]
+        width, height = map(int, size.split())
+        at += len(magic) + len(size) + len(depth) + 3
+        yield Image.frombytes("RGB", (width, height), data[at : at + width * height * 3])
+        at += width * height * 3

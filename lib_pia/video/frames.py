@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from lib_pia.errors import MediaError
+
+
+@dataclass(frozen=True)
+class FrameSequence:
+    """What plays: frames [F, H, W, 3] uint8 and exact frames per second.
+
+    `closed`: the last frames were made to go over into the first one.
+    """
+
+    frames: np.ndarray
+    fps: Fraction
+    closed: bool = False
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return float(len(self.frames) / self.fps)
 
 
 def as_frames(frames: Any) -> np.ndarray:
@@ -46,10 +65,13 @@ def ping_pong(frames: Sequence[Any]) -> list[Any]:
     return [*frames, *list(frames)[-2:0:-1]]
 
 
-def evenly(total: int, wanted: int) -> list[int]:
-    """At most `wanted` indices of 0..total-1, evenly spread, first and last one included."""
+def evenly(total: int, wanted: int, closed: bool = False) -> list[int]:
+    """At most `wanted` indices of 0..total-1, evenly spread, first and last one included; or (`closed`) evenly around a
+    loop, where the first one comes after the last."""
     if total <= wanted:
         return list(range(total))
+    if closed:
+        return [i * total // wanted for i in range(wanted)]
     if wanted == 1:
         return [0]
     return [(2 * i * (total - 1) + wanted - 1) // (2 * (wanted - 1)) for i in range(wanted)]

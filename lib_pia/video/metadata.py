@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from PIL import Image
+
 UNICODE_COMMENT = b"UNICODE\0"  # EXIF 2.3, UserComment: the next bytes are UTF-16
 _EXIF_POINTER, _USER_COMMENT = 0x8769, 0x9286
 _LONG, _UNDEFINED = 4, 7
@@ -23,12 +25,22 @@ def clean(infotext: str) -> str:
 
 
 def exif_bytes(infotext: str) -> bytes:
-    """A big-endian EXIF block with nothing but a Unicode UserComment, as the WebUI (piexif) writes it."""
+    """A big-endian EXIF block with nothing but a Unicode UserComment, as the WebUI (piexif) writes it.
+
+    Pillow's `Exif.tobytes` gives the comment the type BYTE instead of UNDEFINED (9.5 and 10.4), and piexif, by which
+    the WebUI reads it, then fails.
+    """
     comment = UNICODE_COMMENT + infotext.encode("utf-16-be")
     header = b"MM\0*" + struct.pack(">I", 8)
     first = struct.pack(">HHHIII", 1, _EXIF_POINTER, _LONG, 1, 26, 0)  # 8..26
     second = struct.pack(">HHHIII", 1, _USER_COMMENT, _UNDEFINED, len(comment), 44, 0)  # 26..44
     return header + first + second + comment
+
+
+def comment_of_picture(image: Image.Image) -> str | None:
+    """The EXIF UserComment of a picture, or None."""
+    comment = image.getexif().get_ifd(_EXIF_POINTER).get(_USER_COMMENT)
+    return None if comment is None else exif_comment(comment)
 
 
 def exif_comment(value: bytes | str) -> str:

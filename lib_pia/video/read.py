@@ -9,16 +9,15 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from lib_pia.errors import MediaError
 
-from .ffmpeg import FFmpegFailed, run_ffmpeg
+from .ffmpeg import FFmpegFailed, framecrc_packets, ppm_pictures, run_ffmpeg
 from .frames import evenly, evenly_chosen
-from .metadata import comment_of_ffmetadata, exif_comment
+from .metadata import comment_of_ffmetadata, comment_of_picture
 
 MAX_FILE_BYTES = 512 * 2**20  # no clip that is worth measuring is larger, and reading one must not fill the memory
 MAX_FILE_FRAMES = 5000  # three minutes of video
@@ -26,7 +25,6 @@ MAX_PIXELS = 4096 * 2304  # a 4K picture
 LIMIT_S = 120  # for ffmpeg on a file that somebody else made
 SHORTEST_DELAY = 10  # ms; browsers play GIF frames of that or less as DEFAULT_DELAY
 DEFAULT_DELAY = 100  # ms
-_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _DEMUXER = {"mp4": "mov", "webm": "matroska"}
 
 
@@ -72,11 +70,7 @@ def read_clip(
         info = clip.info()
         if info.frames < min_frames:
             raise MediaError(f"{clip.name} has {info.frames} frame; a clip needs at least {min_frames}.")
-        if info.width * info.height > max_pixels:
-            raise MediaError(
-                f"{clip.name} has frames of {info.width}x{info.height}; at most {max_pixels} pixels can be read, "
-                "make it smaller."
-            )
+        _check_size(clip.name, info.width, info.height, max_pixels)
         frames = clip.frames(info.frames, max_frames, max_side)
         if len(frames) < min_frames:
             raise MediaError(
@@ -98,16 +92,9 @@ class _PillowClip:
         if kind == "png" and getattr(self.image, "is_animated", False):
             self.kind = "apng"
 
-    def _size_allowed(self) -> None:
-        if self.image.width * self.image.height > MAX_PIXELS:
-            raise MediaError(
-                f"{self.name} has frames of {self.image.width}x{self.image.height}; at most {MAX_PIXELS} pixels "
-                "can be read, make it smaller."
-            )
-
     def _delays(self) -> list[float]:
         """Milliseconds per stored frame, as browsers play them."""
-        self._size_allowed()
+        _check_size(self.name, *self.image.size, MAX_PIXELS)
         delays = []
         with _broken(self.name):
             for index in range(self.count):
@@ -151,8 +138,7 @@ class _PillowClip:
                 comment = self.image.info.get("comment")
                 return comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
             if self.kind == "webp":
-                comment = self.image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
-                return comment if comment is None else exif_comment(comment)
+                return comment_of_picture(self.image)
             return self.image.info.get("parameters")
 
 
@@ -171,11 +157,9 @@ class _FFmpegClip:
 
     def info(self) -> ClipInfo:
         """From the packets, which is quick: nothing is decoded."""
-        table = self._run(["-map", "0:v:0", "-c", "copy", "-copyts", "-f", "framecrc", "pipe:1"]).decode(
-            "ascii", "replace"
-        )
+        table = self._run(["-map", "0:v:0", "-c", "copy", "-copyts", "-f", "framecrc", "pipe:1"])
         try:
-            width, height, tick, packets = _packets(table)
+            width, height, tick, packets = framecrc_packets(table.decode("ascii", "replace"))
         except (ValueError, KeyError, IndexError) as error:
             raise MediaError(f"{self.name} cannot be read as a clip: it holds no video.") from error
         if len(packets) > MAX_FILE_FRAMES:
@@ -192,46 +176,12 @@ class _FFmpegClip:
         shrink = (
             f",scale='min(iw,{side})':'min(ih,{side})':force_original_aspect_ratio=decrease:flags=area" if side else ""
         )
-        data = self._run(
-            [
-                "-map",
-                "0:v:0",
-                "-vf",
-                f"select='{evenly_chosen(total, wanted)}',settb=1/25,setpts=N,fps=25{shrink}",
-                "-f",
-                "image2pipe",
-                "-c:v",
-                "ppm",
-                "pipe:1",
-            ]
-        )
-        return list(_ppm_pictures(data))[: min(total, wanted)]  # old ffmpegs repeat the last one
+        chosen = f"select='{evenly_chosen(total, wanted)}',settb=1/25,setpts=N,fps=25{shrink}"
+        data = self._run(["-map", "0:v:0", "-vf", chosen, "-f", "image2pipe", "-c:v", "ppm", "pipe:1"])
+        return list(ppm_pictures(data))[: min(total, wanted)]  # old ffmpegs repeat the last one
 
     def infotext(self) -> str | None:
         return comment_of_ffmetadata(self._run(["-f", "ffmetadata", "pipe:1"]))
-
-
-def _packets(table: str) -> tuple[int, int, Fraction, list[tuple[int, int]]]:
-    """Width, height, seconds per tick, and (start, duration) of every packet in ticks, from ffmpeg's framecrc
-    output."""
-    lines = table.splitlines()
-    head = dict(line[1:].split(" 0: ", 1) for line in lines if line.startswith("#") and " 0: " in line)
-    width, height = map(int, head["dimensions"].split("x"))
-    packets = [tuple(map(int, line.split(",")[2:4])) for line in lines if line and not line.startswith("#")]
-    if not packets or not width * height:
-        raise ValueError("no pictures")
-    return width, height, Fraction(head["tb"]), packets
-
-
-def _ppm_pictures(data: bytes) -> Iterator[Image.Image]:
-    """The pictures in a row of binary PPM files."""
-    at = 0
-    while at < len(data):
-        magic, size, depth = data[at : at + 64].split(b"\n", 3)[:3]
-        width, height = map(int, size.split())
-        at += len(magic) + len(size) + len(depth) + 3
-        yield Image.frombytes("RGB", (width, height), data[at : at + width * height * 3])
-        at += width * height * 3
 
 
 @contextlib.contextmanager
@@ -307,3 +257,10 @@ def _broken(name: str) -> Iterator[None]:
 
 def _too_long(name: str, frames: int) -> MediaError:
     return MediaError(f"{name} has {frames} frames; at most {MAX_FILE_FRAMES} can be read, cut it.")
+
+
+def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise MediaError(
+            f"{name} has frames of {width}x{height}; at most {max_pixels} pixels can be read, make it smaller."
+        )

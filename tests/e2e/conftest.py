@@ -176,10 +176,17 @@ def show_tab(page, name: str) -> None:
 
 
 def open_panel(page, tab: str) -> None:
-    header = page.locator(f"#{tab}_pia_enabled .label-wrap")
+    header = page.locator(f"#{tab}_pia_enabled > .label-wrap")
     if "open" not in (header.get_attribute("class") or "").split():
         header.click()
     page.wait_for_selector(f"#{tab}_pia_chart .pia-point")
+
+
+def open_fold(page, fold: str, tab: str = "img2img") -> None:
+    """Opens a fold of the panel, which is open itself."""
+    header = page.locator(f"#{tab}_pia_{fold}_fold > .label-wrap")
+    if "open" not in (header.get_attribute("class") or "").split():
+        header.click()
 
 
 def value(page, name: str, tab: str = "img2img") -> str:
@@ -224,7 +231,7 @@ def clip_made(loaded, tmp_path_factory):
     loaded.wait_for_selector("#img2img_image img")
     loaded.fill("#img2img_prompt textarea", "a disc, 中文")
     wait_value(loaded, "num_frames", "8")
-    clips = loaded.locator("#img2img_pia_player .pia-clips button")
+    clips = loaded.locator("#img2img_pia_player .pia-clip")
     before = clips.count()
     loaded.click("#img2img_generate")
     clips.nth(before).wait_for()

@@ -2,7 +2,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from .conftest import RESTORE, draw_clip, open_panel, show_tab, value, wait_value
+from .conftest import RESTORE, draw_clip, open_fold, open_panel, show_tab, value, wait_value
 
 POINTS = "#img2img_pia_chart .pia-point"
 MODERATE_8 = [1.0, 0.8, 0.8, 0.8, 0.79, 0.78, 0.75, 0.75]
@@ -117,6 +117,7 @@ def test_reset_goes_back_to_the_motion(curve):
 
 
 def test_typed_numbers_become_the_curve_and_another_motion_clears_them(curve):
+    open_fold(curve, "longer")
     curve.locator("#img2img_pia_affinity textarea").press_sequentially("1 0")
     wait_value(curve, "motion", "custom")
     wait_shown(curve, [1.0, 0.86, 0.71, 0.57, 0.43, 0.29, 0.14, 0.0])
@@ -126,6 +127,7 @@ def test_typed_numbers_become_the_curve_and_another_motion_clears_them(curve):
 
 
 def test_numbers_that_cannot_be_used_get_the_servers_sentence(curve):
+    open_fold(curve, "longer")
     curve.fill("#img2img_pia_affinity textarea", "1, 7")
     curve.wait_for_function("gradioApp().querySelector('#img2img_pia_chart .pia-message').textContent.includes('from 0 to 1')")
 

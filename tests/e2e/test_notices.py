@@ -13,12 +13,12 @@ def empty(page, server, hub, tmp_path):
         pytest.skip("PIA_WEBUI_URL: the address of the download cannot be set through the API")
     hub.reset()
     server.options(pia_model_dir=str(tmp_path))
-    page.click("#img2img_pia_enabled .label-wrap span >> nth=0", position={"x": 60, "y": 5})
-    page.click("#img2img_pia_enabled .label-wrap span >> nth=0", position={"x": 60, "y": 5})
+    page.click("#img2img_pia_enabled > .label-wrap span >> nth=0", position={"x": 60, "y": 5})
+    page.click("#img2img_pia_enabled > .label-wrap span >> nth=0", position={"x": 60, "y": 5})
     page.wait_for_function(f"document.querySelector('{NOTICE}').innerText.includes('There is no PIA model yet')")
     yield page
     server.options(pia_model_dir="")
-    page.click("#img2img_pia_model_refresh")
+    page.evaluate("document.querySelector('#img2img_pia_model_refresh').click()")
     page.wait_for_function(f"!document.querySelector('{NOTICE}').innerText.includes('There is no PIA model yet')")
 
 

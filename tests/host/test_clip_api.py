@@ -78,11 +78,11 @@ def test_positional_arguments_in_the_order_of_script_info(host):
 
 
 @pytest.mark.parametrize("args, sentence", [
-    ([{"num_frames": 33}], "PIA setting num_frames is 33; it must be a whole number from 2 to 32."),
+    ([{"num_frames": 513}], "PIA setting num_frames is 513; it must be a whole number from 2 to 512."),
     ([{"fpz": 8}], "PIA setting \"fpz\" is unknown; did you mean fps"),
     ([{"fps": "8"}], "PIA setting fps is \"8\"; it must be a whole number from 1 to 60."),
     ([True, None, "x"], "PIA setting num_frames is \"x\""),
-    (["yes"], "The first argument of script \"Animate (PIA)\" is 'yes'; it must be an object of PIA settings or true or false."),
+    (["yes"], "The first argument of script \"Animate (PIA)\" is \"yes\"; it must be an object of PIA settings or true or false."),
 ])
 def test_bad_settings_are_refused_with_a_sentence(host, args, sentence):
     before = still(host)

@@ -45,20 +45,20 @@ def test_inpainting_checkpoint(host, models):
 
 def test_the_masks_latent_noise_does_not_enter_the_condition(host):
     """The condition latent is the encoded picture, whatever the host puts under the mask afterwards."""
-    from lib_pia.host.generation import session
+    from lib_pia.host.generation import direction as sampling
 
-    seen, original = [], session.build_condition
+    seen, original = [], sampling.build_condition
 
     def watch(latent, affinity):
         seen.append(latent.clone())
         return original(latent, affinity)
 
-    session.build_condition = watch
+    sampling.build_condition = watch
     try:
         for fill in (0, 2, 3):                                  # all three blur the picture under the mask before it is encoded
             inpaint(host, inpaint_full_res=False, inpainting_fill=fill, steps=1)
     finally:
-        session.build_condition = original
+        sampling.build_condition = original
     assert distance(seen[1], seen[0]) == 0 and distance(seen[2], seen[0]) == 0
 
 

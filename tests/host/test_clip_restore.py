@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from demo.minihost import HostResponseError
-from tests.host.clips import Watcher, animate, animate_text, still
+from tests.host.clips import BASE, Watcher, animate, animate_text, picture, still
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,40 @@ def test_two_equal_requests_give_equal_clips_though_the_global_random_numbers_mo
     assert animate(host)["images"] == before[1]
 
 
+def ordinary(host):
+    """An ordinary img2img, which draws from torch's global random numbers."""
+    return host.img2img(**{**BASE, "init_images": [host.base64(picture())], "denoising_strength": 0.6})["images"]
+
+
+@pytest.mark.parametrize("clip", [animate, animate_text])
+def test_the_next_ordinary_img2img_is_the_one_without_the_clip(host, clip, monkeypatch):
+    drawn, encode = [], type(host.shared.sd_model).get_first_stage_encoding
+
+    def noisy(self, latent):                                    # the VAE here is nearly exact: make its draw visible
+        drawn.append(torch.randn(4))
+        return encode(self, latent)
+
+    monkeypatch.setattr(type(host.shared.sd_model), "get_first_stage_encoding", noisy)
+    ordinary(host)
+    state = torch.get_rng_state()
+    ordinary(host)
+    wanted = drawn[-1]
+    torch.set_rng_state(state)
+    clip(host)
+    assert torch.equal(torch.get_rng_state(), state)
+    ordinary(host)
+    assert torch.equal(drawn[-1], wanted)
+
+
+@pytest.mark.parametrize("name, status", [("decode_first_stage", 500), ("encode_first_stage", 500)])
+def test_a_clip_that_failed_leaves_the_global_random_numbers_too(host, monkeypatch, name, status):
+    state = torch.get_rng_state()
+    with monkeypatch.context() as patch:
+        fail_in(patch, host.shared.sd_model, name, RuntimeError("it broke"))
+        fails(host, status, "it broke")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def fail_in(monkeypatch, target, name, error, call=1):
     """The `call`-th call of `target.name` raises `error`."""
     original, calls = getattr(target, name), []
@@ -55,7 +89,7 @@ def fails(host, status, text, settings=None, animate=animate, **request):
 
 
 def test_failure_in_the_settings(host, unharmed):
-    fails(host, 422, "num_frames is 33", {"num_frames": 33})
+    fails(host, 422, "num_frames is 513", {"num_frames": 513})
 
 
 def test_failure_in_model_loading(host, unharmed, monkeypatch):
@@ -164,8 +198,7 @@ def test_another_script_that_takes_the_sampling_away_is_told_of(host, unharmed):
     watcher = Watcher(host)
 
     def takes(p):
-        session = vars(p)["pia_session"]
-        session.loan.give_back("sample")
+        vars(p)["pia_session"].loan.give_back("sample")
 
     watcher.hooks["process_batch"] = takes
     with host.script(watcher):

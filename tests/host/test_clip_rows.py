@@ -59,12 +59,12 @@ def test_steps_without_negative_prompt_differ(latents):
 
 def test_rows_that_cannot_be_sorted_are_an_error(host, monkeypatch):
     from demo.minihost import HostResponseError
-    from lib_pia.host.generation import session
+    from lib_pia.host.generation import clip as sampling
 
     def broken(params, num_frames):
         raise KeyError("no such row")
 
-    monkeypatch.setattr(session, "sort_by_part", broken)
+    monkeypatch.setattr(sampling, "sort_by_part", broken)
     with pytest.raises(HostResponseError) as error:
         animate(host, prompt="a cat AND a dog")
     assert "The rows of a prompt with AND could not be sorted into clips" in error.value.body["detail"]

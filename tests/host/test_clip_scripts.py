@@ -154,7 +154,7 @@ def test_only_a_chosen_script_gets_pictures(host, processing, script, kind):
 def test_an_object_that_failed_can_be_used_again(host, processing, monkeypatch):
     from modules.processing import process_images
 
-    from lib_pia.host.generation import session
+    from lib_pia.host.generation import windows as sampling
 
     p = processing()
 
@@ -162,11 +162,11 @@ def test_an_object_that_failed_can_be_used_again(host, processing, monkeypatch):
         raise RuntimeError("once")
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "inject", broken)
+        patch.setattr(sampling, "inject", broken)
         with pytest.raises(RuntimeError, match="once"), closing(copy(p)) as cell:
             process_images(cell)
     with monkeypatch.context() as patch:
-        patch.setattr(session, "inject", broken)
+        patch.setattr(sampling, "inject", broken)
         with pytest.raises(RuntimeError, match="once"):
             process_images(p)
     assert (p.batch_size, p.n_iter) == (1, 1) and not {"init", "sample", "pia_session"} & set(vars(p))

@@ -11,16 +11,16 @@ HIRES = {"enable_hr": True, "hr_scale": 2.0, "denoising_strength": 0.6}
 @pytest.fixture
 def stills(host, monkeypatch):
     """Stills that the session made: (pixels, latent)."""
-    from lib_pia.host.generation import session
+    from lib_pia.host.generation import clip as sampling
 
-    made, original = [], session.make_still
+    made, original = [], sampling.make_still
 
     def watched(p, *args):
         result = original(p, *args)
         made.append((result.picture(p.sd_model).tobytes(), result.latent))
         return result
 
-    monkeypatch.setattr(session, "make_still", watched)
+    monkeypatch.setattr(sampling, "make_still", watched)
     return made
 
 
@@ -46,10 +46,10 @@ def test_the_clip_has_the_size_of_the_hires_picture(host):
 
 
 def test_the_stills_latent_is_the_condition(host, stills, monkeypatch):
-    from lib_pia.host.generation import session
+    from lib_pia.host.generation import direction as sampling
 
-    seen, original = [], session.build_condition
-    monkeypatch.setattr(session, "build_condition", lambda latent, affinity: seen.append(latent) or original(latent, affinity))
+    seen, original = [], sampling.build_condition
+    monkeypatch.setattr(sampling, "build_condition", lambda latent, affinity: seen.append(latent) or original(latent, affinity))
     animate_text(host, **HIRES, hr_upscaler="Latent")
     assert seen[0].shape == (1, 4, 16, 16) and distance(seen[0], stills[0][1]) == 0
 
@@ -65,15 +65,15 @@ def test_start_from_image_uses_the_denoising_strength(host):
 
 
 def test_interrupted_before_the_animation_every_frame_is_the_still(host, monkeypatch):
-    from lib_pia.host.generation import session
+    from lib_pia.host.generation import clip as sampling
 
-    original = session.make_still
+    original = sampling.make_still
 
     def interrupted(*args):
         made = original(*args)
         host.shared.state.interrupt()
         return made
 
-    monkeypatch.setattr(session, "make_still", interrupted)
+    monkeypatch.setattr(sampling, "make_still", interrupted)
     answer = animate_text(host, seed=5)
     assert [pixels(text) for text in answer["images"]] == [still(host, seed=5)] * 4

@@ -61,7 +61,7 @@ def test_a_changed_file_is_loaded_again(host, models, tmp_path):
 
 
 def test_lending_gives_back_exactly(host):
-    from lib_pia.host.patches import Lent, lent
+    from lib_pia.lending import Lent, lent
 
     class Thing:
         size = 1

@@ -97,6 +97,11 @@ def test_a_refusal_names_the_way_by_hand(place, hub):
     assert "403" in error and "https://huggingface.co/Leoxing/PIA" in error and str(place.folder) in error
 
 
+def test_a_server_that_has_no_such_range_is_asked_once_more_only(place, hub):
+    hub.status = 416
+    assert "answered 416" in run(place)["error"] and hub.ranges == [None]
+
+
 def test_no_server_names_the_way_by_hand(place, hub, host):
     with Hub() as gone:
         url = gone.url

@@ -64,14 +64,14 @@ def test_affinity_of_a_reference_clip(host):
 
 
 def test_a_reference_clip_that_cannot_be_used(host, monkeypatch):
-    from lib_pia.host.panel import routes
+    from lib_pia.host.panel import bodies
 
     path = "/pia/v1/affinity_of_clip"
     refused(host, path, "The request has no clip")
     refused(host, path, "The clip is not valid base64 text", clip="%%%")
     refused(host, path, "clip has 1 frame; a clip needs at least 2.", clip=base64.b64encode(clip_bytes(1)).decode())
     refused(host, path, "", clip=base64.b64encode(b"no clip at all").decode())
-    monkeypatch.setattr(routes, "MAX_UPLOAD", 1 << 20)
+    monkeypatch.setattr(bodies, "MAX_FILE", 1 << 20)
     refused(host, path, "The clip has more than 1 MB", clip="A" * (2 << 20))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from collections import OrderedDict
@@ -16,7 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from lib_pia.checkpoint import convert, describe, load_pia_model, save_pia_model
 from lib_pia.checkpoint.__main__ import main
+from lib_pia.checkpoint.layout import meta_model
 from lib_pia.errors import CheckpointError, HostError
+from lib_pia.model import SD15_CHANNELS, official_state_dict
 from tests.tiny_models import diffusers_pia, ldm_checkpoint, official_pia, official_to_diffusers, weights
 
 CHANNELS = (32, 64, 128, 128)
@@ -284,3 +287,12 @@ def test_tiny_checkpoint_is_told_from_its_unet_dump(tmp_path):
     assert (
         describe(tmp_path / "sd.safetensors").name == "a plain Stable Diffusion checkpoint"
     )  # context 128: no known version
+
+
+@pytest.mark.parametrize("path", ["README.md", "javascript/pia_notice.js", "localizations/zh_CN.json"])
+def test_the_size_of_pia_ckpt_is_the_same_everywhere(path):
+    """In GB of 10^9 bytes, as Hugging Face and browsers say it."""
+    model = meta_model(SD15_CHANNELS, 32)
+    size = sum(4 * tensor.numel() for tensor in official_state_dict(model).values()) / 1e9
+    told = re.findall(r"pia\.ckpt`? \(([0-9.]+ GB)\)", (Path(__file__).parents[2] / path).read_text(encoding="utf-8"))
+    assert told and set(told) == {f"{size:.1f} GB"}

@@ -184,6 +184,31 @@ def test_a_model_of_another_width(model, condition):
     assert_same(wide, before)
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [(torch.float32, torch.float16), (torch.bfloat16, torch.float32)])
+def test_a_model_of_another_dtype(unet, condition, theirs, ours):
+    unet, half = unet.to(theirs), random_model().to(ours)
+    before = snapshot(unet)
+    with pytest.raises(UnsupportedModelError) as error, inject(unet, half, condition.to(ours)):
+        raise AssertionError("it was let in")
+    names = [str(kind).removeprefix("torch.") for kind in (ours, theirs)]
+    for words in (f"The PIA model is in {names[0]}", f"UNet is in {names[1]}", f"dtype=torch.{names[1]}"):
+        assert words in error.value.detail
+    assert_same(unet, before)
+
+
+def test_autocast_brings_dtypes_together(unet, condition, call):
+    with torch.autocast("cpu", torch.bfloat16), inject(unet, random_model().to(torch.bfloat16), condition):
+        assert torch.isfinite(call(unet)).all()
+
+
+def test_a_unet_stored_in_float8_is_not_refused(unet, model, condition):
+    """The host computes such weights in another type than it stores them in."""
+    weight = find_sites(unet).conv_in.weight
+    weight.data = weight.data.to(torch.float8_e4m3fn)
+    with inject(unet, model, condition):
+        pass
+
+
 def test_more_frames_than_the_model_knows(unet, model):
     with (
         pytest.raises(UnsupportedModelError, match="33 frames, but the PIA model knows at most 32"),

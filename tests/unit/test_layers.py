@@ -10,6 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lib_pia"
 LAYERS = [
     "errors",
+    "files",
+    "lending",
     "settings",
     "schedule",
     "condition",
@@ -18,9 +20,11 @@ LAYERS = [
     "video",
     "affinity_measure",
     "affinity",
+    "windows",
     "model",
     "checkpoint",
     "injection",
+    "attention_map",
     "color",
     "training",
     "evaluation",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_pia.settings import FIELDS
+from lib_pia.settings_fields import FIELDS
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "localizations").glob("*.json"))

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lib_pia.settings import FIELDS
+from lib_pia.settings_fields import FIELDS
 from tests.error_texts import DOCUMENTS, ROOT, listing, sentences, with_list
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,10 +12,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_pia.errors import MediaError, SettingsError
-from lib_pia.settings import FORMATS
+from lib_pia.settings_fields import FORMATS
 from lib_pia.video import ClipOptions, clip_info, encode_clip, read_clip
-from lib_pia.video.encode import FORMAT, Clip, interpolated
-from lib_pia.video.frames import changed_box, even_sides, evenly, evenly_chosen, ping_pong, whole_delays
+from lib_pia.video.encode import FORMAT
+from lib_pia.video.frames import (
+    FrameSequence,
+    changed_box,
+    even_sides,
+    evenly,
+    evenly_chosen,
+    ping_pong,
+    whole_delays,
+)
+from lib_pia.video.interpolate import interpolated
 
 VIDEOS = [name for name in FORMATS if name != "png"]
 PSNR_FLOOR = {"gif": 30, "mp4": 33, "webp": 30, "webm": 30, "apng": 200}  # dB
@@ -161,6 +170,9 @@ def test_evenly_takes_both_ends_and_nothing_twice(total, wanted):
     assert len(taken) == min(total, wanted) == len(set(taken)) and taken[0] == 0
     assert wanted == 1 or taken[-1] == total - 1
     assert taken == sorted(taken)
+    around = evenly(total, wanted, closed=True)
+    steps = np.diff([*around, total])
+    assert len(around) == min(total, wanted) and around[0] == 0 and steps.max() - steps.min() <= 1
 
 
 @given(st.integers(1, 600), st.integers(1, 300))
@@ -231,8 +243,65 @@ def test_ping_pong_comes_after_interpolation(tmp_path):
 
 @pytest.mark.parametrize("shape", [(2, 17, 5), (3, 33, 31), (1, 40, 40)])
 def test_interpolation_takes_every_size_and_length(shape):
-    clip = Clip(moving(shape[0], 64, 64)[:, : shape[1], : shape[2]], Fraction(8))
+    clip = FrameSequence(moving(shape[0], 64, 64)[:, : shape[1], : shape[2]], Fraction(8))
     assert interpolated(clip, 2).frames.shape == ((shape[0] - 1) * 2 + 1, *shape[1:], 3)
+
+
+def turning(count: int = 12, size: int = 64) -> np.ndarray:
+    """A light disc that goes round once in `count` frames, [count, size, size, 3] uint8."""
+    y, x = np.mgrid[:size, :size]
+    clip = np.zeros((count, size, size, 3))
+    for t, frame in enumerate(clip):
+        angle = 2 * np.pi * t / count
+        away = np.hypot(x - size / 2 - size / 4 * np.cos(angle), y - size / 2 - size / 4 * np.sin(angle))
+        frame[:] = (40 + 190 / (1 + np.exp(away - size / 8)))[..., None]
+    return clip.astype(np.uint8)
+
+
+def places(frames: np.ndarray) -> np.ndarray:
+    """Where the light is in each frame, [F, 2] px."""
+    weight = np.maximum(frames[..., 0].astype(float) - 60, 0)
+    grid = np.mgrid[: frames.shape[1], : frames.shape[2]]
+    return np.stack([(weight * axis).sum((1, 2)) / weight.sum((1, 2)) for axis in grid], 1)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_closed_clip_is_interpolated_over_its_seam(tmp_path, factor):
+    clip = turning()
+    (file,) = write(clip, tmp_path, "apng", interpolate=factor, closed=True)
+    frames = pixels(file.path)
+    assert file.frames == len(frames) == 12 * factor and np.array_equal(frames[::factor], clip)
+    assert file.duration == pytest.approx(12 / 8)  # as long as without interpolation
+    path = places(np.concatenate([frames, frames[:1]]))
+    steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
+    assert steps[-factor:].max() < 1.5 * np.median(steps)  # nothing jumps from the last frame to the first
+    around = np.linalg.norm(np.diff(places(np.concatenate([clip, clip[:1]])), axis=0), axis=1)
+    assert steps.sum() == pytest.approx(around.sum(), rel=0.05)
+
+
+def test_a_closed_clip_without_interpolation_is_the_same_file(tmp_path):
+    plain = write(turning(), tmp_path / "a", *VIDEOS)
+    closed = write(turning(), tmp_path / "b", *VIDEOS, closed=True)
+    assert all(a.path.read_bytes() == b.path.read_bytes() for a, b in zip(plain, closed))
+
+
+def test_ping_pong_closes_by_itself(tmp_path):
+    """Its turns are frames of the clip, so that nothing is missing between the last frame and the first."""
+    clip = moving(4)
+    (file,) = write(clip, tmp_path / "a", "apng", interpolate=2, ping_pong=True)
+    (closed,) = write(clip, tmp_path / "b", "apng", interpolate=2, ping_pong=True, closed=True)
+    assert file.path.read_bytes() == closed.path.read_bytes()
+    frames = pixels(file.path)
+    assert np.array_equal(frames[[0, 2, 4, 6, 8, 10]], clip[[0, 1, 2, 3, 2, 1]])
+    assert np.array_equal(frames[-1], frames[1])  # one step before the first frame, as one step after it
+
+
+def test_a_fast_gif_of_a_closed_clip_leaves_frames_out_around_the_loop(tmp_path):
+    (file,) = write(turning(), tmp_path, "gif", interpolate=4, fps=24, closed=True)
+    assert file.frames == 25 and file.duration == pytest.approx(0.5)  # 48 frames at 96 fps
+    path = places(pixels(file.path))
+    seam, steps = np.linalg.norm(path[0] - path[-1]), np.linalg.norm(np.diff(path, axis=0), axis=1)
+    assert seam < 1.5 * steps.max() and seam > 0.5 * np.median(steps)
 
 
 def test_equal_clips_are_equal_files(tmp_path):

@@ -110,7 +110,7 @@ def test_what_the_file_system_refuses_is_a_sentence(tmp_path, monkeypatch, numbe
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("lib_pia.video.encode.os.replace", refuse)
+    monkeypatch.setattr("lib_pia.files.os.replace", refuse)
     files = encode(tmp_path)
     assert list(files) == [] and len(files.errors) == 6
     assert all(words in error.detail for error in files.errors.values())

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lib_pia.errors import MediaError
-from lib_pia.settings import FORMATS
+from lib_pia.settings_fields import FORMATS
 from lib_pia.video import ClipOptions, clip_info, clip_infotext, encode_clip, read_clip
 from lib_pia.video import read as video_read
 from lib_pia.video.__main__ import main

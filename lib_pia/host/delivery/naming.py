@@ -11,7 +11,7 @@ from modules.shared import opts
 from PIL import Image
 
 from lib_pia.errors import HostError
-from lib_pia.host.patches import lent
+from lib_pia.lending import lent
 
 SUBFOLDER = "PIA"
 SUFFIX_BYTES = 24  # room in a file name for "-<number>", "-<frame>" and the suffix

@@ -70,6 +70,13 @@ class RecentClips:
     def find(self, clip_id: int) -> RecentClip | None:
         return next((clip for clip in self._clips if clip.id == clip_id), None)
 
+    def remove(self, clip_id: int) -> None:
+        """Takes a clip off the list, where it still is in it; files that were saved stay."""
+        clip = self.find(clip_id)
+        if clip is not None:
+            self._clips.remove(clip)
+            _remove(clip)
+
     def clear(self) -> None:
         for clip in self._clips:
             _remove(clip)

@@ -24,9 +24,11 @@ class ClipImage(Image.Image):
 
     @classmethod
     def of(cls, frame: Image.Image, data: bytes) -> ClipImage:
-        image = frame.copy()
-        image.__class__ = cls
+        image = cls()
+        image.__setstate__(frame.__getstate__())  # Pillow's own way to fill a picture that is there
         image.data = data
+        if hasattr(frame, "already_saved_as"):
+            image.already_saved_as = frame.already_saved_as
         return image
 
     def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
@@ -65,7 +67,11 @@ class Delivered:
 
 
 class ClipProcessed(Processed):
-    """The host's result with `info["pia"]`. Not constructed: a host's `Processed` becomes one."""
+    """The host's result with `info["pia"]`.
+
+    Not constructed: the host returns the object that it handed to our hook, so that very object becomes one; and its
+    class, not an attribute, because scripts return copies of it with pictures of their own.
+    """
 
     @classmethod
     def upgrade(cls, processed: Processed, files: list[Delivered]) -> None:

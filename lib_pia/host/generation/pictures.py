@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from lib_pia.errors import HostError
-from lib_pia.host.patches import lent
+from lib_pia.lending import lent
 
 LATENT_FILLS = (
     2,

@@ -1,13 +1,24 @@
-"""From what the host hands to a script's hooks to `PIASettings`."""
+"""From what the host hands to a script's hooks to one frozen `Request`."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import functools
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from PIL import Image
+
 from lib_pia.errors import SettingsError
-from lib_pia.settings import FIELD, FIELDS, PIASettings
+from lib_pia.host import models
+from lib_pia.settings import PIASettings
+from lib_pia.settings_fields import FIELD, FIELDS
+from lib_pia.settings_values import shown
+from lib_pia.windows import Window, plan
+
+from .checks import check_built, check_pictures
 
 AUTOMATIC = "Automatic"  # what the panel's dropdown shows for "the only or first PIA model found"
 
@@ -24,9 +35,8 @@ def settings_from_args(args: Sequence[Any]) -> PIASettings | None:
         return settings if settings.enabled else None
     if not isinstance(first, bool) and first is not None:
         raise SettingsError(
-            f'The first argument of script "{FIELD["enabled"].label}" is {first!r}; it must be an object of PIA '
-            "settings "
-            "or true or false."
+            f'The first argument of script "{FIELD["enabled"].label}" is {shown(first)}; it must be an object of PIA '
+            "settings or true or false."
         )
     if not first:
         return None
@@ -37,14 +47,54 @@ def settings_from_args(args: Sequence[Any]) -> PIASettings | None:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The panel's spellings of a default: "Automatic" for no model, an empty text for no curve and a motion that then
-    counts."""
+    """The panel's spellings: "Automatic" for no model, 0 for no window, a picture alone for the end picture."""
     values = dict(values)
     if values.get("model") == AUTOMATIC:
         values["model"] = None
+    if values.get("window") == 0 and not isinstance(values["window"], bool):
+        values["window"] = None
+    if isinstance(values.get("pictures"), Image.Image):
+        values["pictures"] = [{"frame": -1, "image": as_base64(values["pictures"])}]
     return values
 
 
-def resolved(settings: PIASettings, model_name: str) -> PIASettings:
-    """`settings` naming the PIA model that is used."""
-    return dataclasses.replace(settings, model=model_name)
+def as_base64(picture: Image.Image) -> str:
+    """A picture as the base64 text of a PNG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", compress_level=1)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One generation with PIA, as it was asked for."""
+
+    settings: PIASettings  # naming the PIA model that is used
+    is_img2img: bool
+    clips: int  # batch size x batch count, or what lists of prompts or pictures say
+    batch_size: int  # the host's, before frames took its place
+    saves: bool  # whether the host would have saved pictures
+
+    @functools.cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows of a clip in the order of making."""
+        return plan(self.settings)
+
+    @property
+    def rows(self) -> int:
+        """Frames that are sampled per clip: the host's batch size while the clip is made."""
+        return self.settings.num_frames
+
+
+def read_request(p: Any, settings: PIASettings) -> Request:
+    """The request of the host's processing object `p`. Raises SettingsError and CheckpointError."""
+    check_built(settings)
+    settings = dataclasses.replace(settings, model=models.find_model(settings.model).name)
+    is_img2img = hasattr(p, "init_images")
+    batch = p.batch_size
+    if is_img2img:
+        check_pictures(p.init_images, batch)
+        batch = len(p.init_images) if len(p.init_images) > 1 else batch
+    prompts = next((value for value in (p.prompt, p.negative_prompt) if isinstance(value, list)), None)
+    clips = len(prompts) if prompts is not None else batch * p.n_iter
+    return Request(settings, is_img2img, clips, p.batch_size, not p.do_not_save_samples)

@@ -2,6 +2,9 @@
 
 What arrives goes to a temporary name, from where a broken download goes on; it gets its real name only after it was
 loaded as a PIA model.
+
+huggingface_hub does not serve here: in the versions that fit the host (0.x) `hf_hub_download` takes no progress
+callback and cannot be stopped, and the address in the settings may be any server's.
 """
 
 from __future__ import annotations
@@ -38,18 +41,26 @@ class Cancelled(Exception):
     """The person pressed Cancel."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Source:
     """Where a download comes from and goes to."""
 
     url: str
-    part: Path  # what has arrived so far
     folder: Path
 
     @property
+    def part(self) -> Path:
+        """What has arrived so far."""
+        return self.folder / f"{NAME}.part"
+
+    @property
     def tag_file(self) -> Path:
-        """Beside the part: the ETag of the file that it is a part of."""
-        return self.part.with_name(self.part.name + ".etag")
+        """The ETag of the file that the part belongs to."""
+        return self.folder / f"{NAME}.part.etag"
+
+    @property
+    def server(self) -> str:
+        return urlsplit(self.url).hostname or "the address in the settings"
 
     def by_hand(self) -> str:
         return (
@@ -57,9 +68,21 @@ class Source:
             "refresh button"
         )
 
-    @property
-    def server(self) -> str:
-        return urlsplit(self.url).hostname or "the address in the settings"
+    def arrived(self) -> tuple[int, str]:
+        """Bytes of the part that can be gone on with, and the ETag to ask with; 0 and "" to begin anew."""
+        with contextlib.suppress(OSError):
+            return self.part.stat().st_size, self.tag_file.read_text(encoding="ascii").strip()
+        return 0, ""
+
+    def remember(self, tag: str) -> None:
+        if tag.startswith('"') and tag.isascii():  # a weak one does not name exact bytes
+            self.tag_file.write_text(tag, encoding="ascii")
+        else:
+            self.tag_file.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        for file in (self.part, self.tag_file):
+            file.unlink(missing_ok=True)
 
 
 class Download:
@@ -92,9 +115,8 @@ class Download:
                 )
             self._stop.clear()
             self.state, self.error, self.name, self.done, self.total = "downloading", None, None, 0, 0
-            self._thread = threading.Thread(
-                target=self._run, args=(source, target, half), name="PIA download", daemon=True
-            )
+            job = (source, target, half)
+            self._thread = threading.Thread(target=self._run, args=job, name="PIA download", daemon=True)
             self._thread.start()
 
     def cancel(self) -> None:
@@ -116,10 +138,8 @@ class Download:
             self.state, self.error = "failed", error.detail
         except Exception as error:
             errors.report("PIA could not download its model", exc_info=True)
-            self.state, self.error = (
-                "failed",
-                f"pia.ckpt could not be downloaded ({type(error).__name__}: {error}); {source.by_hand()}.",
-            )
+            reason = f"{type(error).__name__}: {error}"
+            self.state, self.error = "failed", f"pia.ckpt could not be downloaded ({reason}); {source.by_hand()}."
 
     def _progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
@@ -132,13 +152,13 @@ class Download:
             if half:
                 self.state = "converting"
                 convert(source.part, target, half=True)
-                source.part.unlink()
             else:
                 self.state = "checking"
                 load_pia_model(source.part)
                 os.replace(source.part, target)
+            source.forget()
         except CheckpointError as error:
-            source.part.unlink(missing_ok=True)
+            source.forget()
             raise CheckpointError(
                 f"What {source.server} sent as pia.ckpt cannot be used and was deleted: {error.detail}"
             ) from error
@@ -147,9 +167,6 @@ class Download:
                 f"{target} cannot be written ({error.strerror or error}); check the disk and the rights on "
                 f"{source.folder}."
             ) from error
-        finally:
-            if not source.part.exists():
-                source.tag_file.unlink(missing_ok=True)
 
 
 def _source() -> Source:
@@ -164,7 +181,7 @@ def _source() -> Source:
             f"The folder {folder} cannot be made ({error.strerror or error}); check the folder of PIA models in "
             "the settings."
         ) from error
-    return Source(url, folder / f"{NAME}.part", folder)
+    return Source(url, folder)
 
 
 def fetch(source: Source, half: bool, progress: Callable[[int, int], None]) -> None:
@@ -191,75 +208,47 @@ def fetch(source: Source, half: bool, progress: Callable[[int, int], None]) -> N
 
 def _fetch(source: Source, half: bool, progress: Callable[[int, int], None]) -> None:
     with _answer(source) as answer:
-        have = _size(source.part) if answer.status == 206 else 0
+        have = source.arrived()[0] if answer.status == 206 else 0
         rest = int(answer.headers.get("Content-Length") or 0)
         total = have + rest if rest else 0
-        _check_space(source, rest + (total if half else 0))
-        _remember(source, answer)
+        needed, free = rest + (total if half else 0), shutil.disk_usage(source.folder).free
+        if needed > free:
+            raise HostError(
+                f"pia.ckpt needs {needed / 1e9:.1f} GB in {source.folder}, where {free / 1e9:.1f} GB are free; make "
+                "room or choose another folder in the settings."
+            )
+        source.remember(answer.headers.get("ETag", ""))
         with source.part.open("ab" if have else "wb") as file:
             progress(have, total)
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
                 have += len(chunk)
                 progress(have, total)
-    if total and have < total:
+    if have < total:
         raise HostError(
             f"The download of pia.ckpt broke off after {have / 1e6:.1f} of {total / 1e6:.1f} MB; press Download "
-            "again to go on, "
-            f"or {source.by_hand()}."
+            f"again to go on, or {source.by_hand()}."
         )
 
 
 def _answer(source: Source) -> http.client.HTTPResponse:
     """The answer to a request for what is missing: status 206, or 200 where the server sends everything anew."""
     request = urllib.request.Request(source.url, headers={"User-Agent": "sd-webui-pia", "Accept-Encoding": "identity"})
-    have, tag = _size(source.part), _tag(source)
+    have, tag = source.arrived()
     if have and tag:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", tag)
     try:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # nothing is missing, or the part is of another file: begin anew
+        if error.code != 416 or not have:  # 416: nothing is missing, or the part is of another file
             raise
-        source.part.unlink(missing_ok=True)
-        return _answer(source)
-    if answer.status == 206 and not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-"):
-        answer.close()
-        source.part.unlink(missing_ok=True)
-        return _answer(source)
-    return answer
-
-
-def _check_space(source: Source, needed: int) -> None:
-    free = shutil.disk_usage(source.folder).free
-    if needed > free:
-        raise HostError(
-            f"pia.ckpt needs {needed / 1e9:.1f} GB in {source.folder}, where {free / 1e9:.1f} GB are free; make "
-            "room or choose "
-            "another folder in the settings."
-        )
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _tag(source: Source) -> str:
-    with contextlib.suppress(OSError):
-        return source.tag_file.read_text(encoding="ascii").strip()
-    return ""
-
-
-def _remember(source: Source, answer: http.client.HTTPResponse) -> None:
-    tag = answer.headers.get("ETag", "")
-    if tag.startswith('"') and tag.isascii():  # a weak one does not name exact bytes
-        source.tag_file.write_text(tag, encoding="ascii")
     else:
-        source.tag_file.unlink(missing_ok=True)
+        if answer.status != 206 or str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-"):
+            return answer
+        answer.close()
+    source.forget()
+    return _answer(source)
 
 
 current = Download()  # of this run of the WebUI

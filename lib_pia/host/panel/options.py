@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 from modules import shared
 
-from lib_pia.settings import FIELD, FORMATS
+from lib_pia.settings_fields import FIELD, FORMATS
 
 SECTION = ("pia", "PIA")
 

@@ -1,9 +1,8 @@
-"""The server's side of the panel's player: one frame of a clip, and the host's own "send to" for it."""
+"""The server's side of the player: its place under the gallery, one frame of a clip, and the host's own "send to"."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -71,10 +70,18 @@ def send_targets() -> list[str]:
     return ["img2img", "inpaint", *(["extras"] if importlib.util.find_spec("modules.ui_postprocessing") else [])]
 
 
-def add_sending(name_of: Callable[[str], str]) -> None:
-    """Components that the page's JavaScript presses: `frame` takes "clip:frame", `fetch` loads that frame, `send_*` are
-    the host's own paste buttons for it."""
+def build(tab: str) -> None:
+    """The player's place, for the results column of `tab`; it stays hidden until JavaScript has a clip to show.
+
+    JavaScript writes "clip:frame" into `frame` and presses `fetch`, which loads that frame; the answer calls it back to
+    press one of the `send_*`, the host's own paste buttons.
+    """
     hidden = {"elem_classes": ["pia-hidden"]}
+
+    def name_of(part: str) -> str:
+        return f"{tab}_pia_{part}"
+
+    gr.HTML(value="", elem_id=name_of("player"), **hidden)
     wanted = gr.Textbox(value="", label="Frame to send", elem_id=name_of("frame"), **hidden)
     done = gr.Textbox(value="", label="Frame that is ready", elem_id=name_of("frame_ready"), **hidden)
     picture = gr.Image(type="pil", label="Frame", visible=False, interactive=False)
@@ -82,14 +89,16 @@ def add_sending(name_of: Callable[[str], str]) -> None:
     for text in (wanted, done, infotext):
         text.do_not_save_to_config = True
     fetch = gr.Button("Fetch the frame", elem_id=name_of("fetch"), **hidden)
-    fetch.click(fn=_fetched, inputs=[wanted], outputs=[picture, infotext, done], show_progress=False, queue=False)
-    for target in send_targets():
+    fetch.click(
+        fn=_fetched, inputs=[wanted], outputs=[picture, infotext, done], show_progress=False, queue=False
+    ).then(fn=None, _js=f"(ready) => {{ pia.answered('{tab}', ready); return []; }}", inputs=[done])
+    for target in ["condition", *send_targets()]:
         button = gr.Button(f"Send to {target}", elem_id=name_of(f"send_{target}"), **hidden)
         infotext_utils.register_paste_params_button(
             infotext_utils.ParamBinding(
                 paste_button=button,
-                tabname=target,
-                source_text_component=None if target == "extras" else infotext,
+                tabname="img2img" if target == "condition" else target,
+                source_text_component=infotext if target in ("img2img", "inpaint") else None,
                 source_image_component=picture,
             )
         )

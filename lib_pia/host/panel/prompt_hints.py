@@ -6,8 +6,6 @@ PIA animates best with the prompt and checkpoint of the picture; the paper names
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import re
 from collections.abc import Mapping
@@ -18,7 +16,8 @@ from PIL import Image
 
 from lib_pia.errors import MediaError, SettingsError
 
-MAX_PICTURE = 64 << 20  # bytes
+from .bodies import file_bytes, json_object
+
 MAX_TEXT = 100_000  # characters
 NETWORK = re.compile(r"<(?:lora|lyco|hypernet):[^<>]+>", re.IGNORECASE)
 _WEIGHT = re.compile(r":\s*[\d.]+\s*$")
@@ -31,11 +30,7 @@ def compared(body: Any) -> dict[str, Any]:
     `body`: {"picture": data URL or base64, or "infotext": text, and "prompt": text}. Raises SettingsError and
     MediaError.
     """
-    if not isinstance(body, Mapping):
-        raise SettingsError(
-            f"The request's body is {type(body).__name__}; it must be a JSON object with picture or infotext, and "
-            "prompt."
-        )
+    body = json_object(body, "picture or infotext, and prompt")
     infotext, prompt = body.get("infotext"), body.get("prompt") or ""
     if infotext is None and isinstance(body.get("picture"), str):
         infotext = infotext_of(body["picture"])
@@ -55,14 +50,12 @@ def compared(body: Any) -> dict[str, Any]:
 
 
 def infotext_of(picture: str) -> str:
-    """The infotext in a picture given as data URL or base64, "" without one. Raises MediaError."""
-    if len(picture) > MAX_PICTURE * 4 // 3:
-        raise MediaError(f"The picture has more than {MAX_PICTURE >> 20} MB; use a smaller one.")
+    """The infotext in a picture given as data URL or base64, "" without one. Raises MediaError and SettingsError."""
+    data = file_bytes(picture, "picture")
     try:
-        data = base64.b64decode(picture.split(",", 1)[-1], validate=True)
         with Image.open(io.BytesIO(data)) as image:
             return images.read_info_from_image(image)[0] or ""
-    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MediaError(f"The picture cannot be read ({error}); use a PNG, JPEG or WebP file.") from error
 
 

@@ -1,9 +1,14 @@
-"""The panel "Animate (PIA)" in the img2img and txt2img tabs: real components in the order of `settings.FIELDS`."""
+"""The panel "Animate (PIA)" in the img2img and txt2img tabs: real components in the order of `settings_fields.FIELDS`.
+
+What everybody needs is always seen; every other field is in the fold that it names, two in a row.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import html
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -14,13 +19,16 @@ from lib_pia.affinity import affinity_scores
 from lib_pia.errors import PIAError
 from lib_pia.host import models
 from lib_pia.host.generation.request import AUTOMATIC
-from lib_pia.settings import FIELD, FIELDS, Field, PIASettings, parse_infotext
+from lib_pia.settings import PIASettings, parse_infotext
+from lib_pia.settings_fields import FIELD, FIELDS, FOLDS, Field
 
-from . import notices, player
+from . import notices
 from .options import panel_formats
 
 TITLE = FIELD["enabled"].label
 CHART_FIELDS = ("num_frames", "motion", "magnitude", "affinity", "condition_frame")
+WIDE = ("curve", "choices", "pictures", "text")  # kinds of fields that take a row of their own
+FIRST = (["motion"], ["magnitude"], ["num_frames", "fps"])  # what everybody sees, as it stands in rows
 
 
 class PasteKey(str):
@@ -39,7 +47,7 @@ class PasteKey(str):
     def __call__(self, params: dict[str, Any]) -> Any:
         if self.field.name == "enabled":
             return str(params.get(self)) == "True"
-        if self not in params:
+        if self not in params or not self.field.restored:
             return None
         return shown_value(self.field, parse_infotext(self.field, params[self]))
 
@@ -50,7 +58,14 @@ def shown_value(field: Field, value: Any) -> Any:
         return "" if value is None else ", ".join(f"{number:g}" for number in value)
     if field.name == "model":
         return value or AUTOMATIC
+    if field.optional and value is None:
+        return 0
     return list(value) if isinstance(value, tuple) else value
+
+
+def default_of(field: Field) -> Any:
+    """What a fresh panel's component holds."""
+    return panel_formats() if field.name == "formats" else shown_value(field, field.default)
 
 
 def fill_pasted(infotext: str, params: dict[str, Any]) -> None:
@@ -63,6 +78,8 @@ def fill_pasted(infotext: str, params: dict[str, Any]) -> None:
     if settings is None:
         return
     for field in FIELDS[1:]:
+        if not field.restored:
+            continue
         value = getattr(settings, field.name)
         params[field.infotext] = (
             " ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
@@ -81,90 +98,89 @@ class Panel:
 def build(tab: str) -> Panel:
     """The panel for `tab` ("img2img" or "txt2img"). The host builds it several times: nothing else happens here."""
     parts: dict[str, Any] = {}
-
-    def name_of(part: str) -> str:
-        return f"{tab}_pia_{part}"
-
-    with InputAccordion(FIELD["enabled"].default, label=TITLE, elem_id=name_of("enabled")) as parts["enabled"]:
-        with FormRow():
-            parts["model"] = gr.Dropdown(
-                label=FIELD["model"].label,
-                choices=model_choices(),
-                value=AUTOMATIC,
-                info=FIELD["model"].help,
-                elem_id=name_of("model"),
-            )
-            create_refresh_button(
-                parts["model"], lambda: None, lambda: {"choices": model_choices()}, name_of("model_refresh")
-            )
-        gr.HTML(value=notices.notice_html(), elem_id=name_of("notice"))
-        with FormRow():
-            parts["motion"] = _radio("motion", name_of)
-            parts["magnitude"] = _radio("magnitude", name_of)
-        with FormRow():
-            parts["num_frames"] = _slider("num_frames", name_of)
-            parts["fps"] = _slider("fps", name_of)
-        gr.HTML(value="", elem_id=name_of("chart"))
-        with FormRow():
-            parts["affinity"] = gr.Textbox(
-                label=FIELD["affinity"].label, value="", info=FIELD["affinity"].help, elem_id=name_of("affinity")
-            )
-            parts["condition_frame"] = _number("condition_frame", name_of)
-        with FormRow():
-            parts["start_from"] = _radio("start_from", name_of)
-            parts["color_match"] = _slider("color_match", name_of)
-        parts["formats"] = gr.CheckboxGroup(
-            label=FIELD["formats"].label,
-            choices=list(FIELD["formats"].choices),
-            value=panel_formats(),
-            info=FIELD["formats"].help,
-            elem_id=name_of("formats"),
-        )
-        with FormRow():
-            parts["loop_count"] = _number("loop_count", name_of)
-            parts["ping_pong"] = gr.Checkbox(
-                label=FIELD["ping_pong"].label, value=False, info=FIELD["ping_pong"].help, elem_id=name_of("ping_pong")
-            )
-            parts["interpolate"] = _radio("interpolate", name_of)
-        gr.HTML(value="", elem_id=name_of("player"))
-        player.add_sending(name_of)
+    enabled = FIELD["enabled"]
+    with InputAccordion(enabled.default, label=TITLE, elem_id=_name(tab, "enabled")) as parts["enabled"]:
+        gr.HTML(value=notices.notice_html(), elem_id=_name(tab, "notice"))
+        _add_rows(tab, "", parts)
+        gr.HTML(value=_chart_html(), elem_id=_name(tab, "chart"))
+        for fold, label in FOLDS.items():
+            with gr.Accordion(label, open=False, elem_id=_name(tab, f"{fold}_fold"), elem_classes=["pia-fold"]):
+                _add_rows(tab, fold, parts)
+    for part in parts.values():  # gradio tells nobody else that a paste or a saved value changed a component
+        part.change(fn=None, _js=f"() => {{ window.pia && pia.changed('{tab}'); return []; }}")
     keys = {field.name: PasteKey(field) for field in FIELDS}
     return Panel(
         [parts[field.name] for field in FIELDS], [(parts[name], key) for name, key in keys.items()], list(keys.values())
     )
 
 
-def _radio(name: str, name_of: Callable[[str], str]) -> gr.Radio:
-    field = FIELD[name]
-    return gr.Radio(
-        label=field.label, choices=list(field.choices), value=field.default, info=field.help, elem_id=name_of(name)
-    )
+def _name(tab: str, part: str) -> str:
+    return f"{tab}_pia_{part}"
 
 
-def _slider(name: str, name_of: Callable[[str], str]) -> gr.Slider:
-    field = FIELD[name]
-    return gr.Slider(
-        label=field.label,
-        minimum=field.low,
-        maximum=field.high,
-        step=field.step,
-        value=field.default,
-        info=field.help,
-        elem_id=name_of(name),
-    )
+def _chart_html() -> str:
+    """The chart's place, with what the page's scripts need to know of the fields in folds."""
+    fields = [
+        {"name": field.name, "label": field.label, "fold": field.fold, "kind": field.kind, "default": default_of(field)}
+        for field in FIELDS
+        if field.fold
+    ]
+    return f'<div data-pia-fields="{html.escape(json.dumps(fields))}"></div>'
 
 
-def _number(name: str, name_of: Callable[[str], str]) -> gr.Number:
-    field = FIELD[name]
-    return gr.Number(
-        label=field.label,
-        value=field.default,
-        precision=0,
-        minimum=field.low,
-        maximum=field.high,
-        info=field.help,
-        elem_id=name_of(name),
-    )
+def _rows(fold: str) -> Iterator[list[Field]]:
+    """The fields of a fold as they stand in its rows."""
+    if not fold:
+        yield from ([FIELD[name] for name in names] for names in FIRST)
+        return
+    row: list[Field] = []
+    for field in FIELDS[1:]:
+        if field.fold != fold:
+            continue
+        if row and (len(row) == 2 or field.kind in WIDE or row[-1].kind in WIDE):
+            yield row
+            row = []
+        row.append(field)
+    if row:
+        yield row
+
+
+def _add_rows(tab: str, fold: str, parts: dict[str, Any]) -> None:
+    for row in _rows(fold):
+        if row[0].kind == "pictures":  # the one kind of component without a place for an explanation
+            gr.HTML(value=f'<p class="pia-hint">{html.escape(row[0].help)}</p>')
+        with FormRow():
+            for field in row:
+                parts[field.name] = component_of(field, _name(tab, field.name))
+                if field.name == "model":
+                    create_refresh_button(
+                        parts["model"],
+                        lambda: None,
+                        lambda: {"choices": model_choices()},
+                        _name(tab, "model_refresh"),
+                    )
+
+
+def component_of(field: Field, elem_id: str) -> Any:
+    """The gradio component of a field, by its kind."""
+    shared = {"label": field.label, "value": default_of(field), "elem_id": elem_id}
+    texts = {**shared, "info": field.help}
+    if field.name == "model":
+        return gr.Dropdown(choices=model_choices(), allow_custom_value=True, **texts)
+    if field.kind == "bool":
+        return gr.Checkbox(**texts, elem_classes=["pia-check"])
+    if field.kind in ("choice", "choices"):
+        return (gr.Radio if field.kind == "choice" else gr.CheckboxGroup)(choices=list(field.choices), **texts)
+    if field.kind == "pictures":
+        return gr.Image(**{**shared, "value": None}, type="pil", height=240)
+    if field.kind == "clip":  # the player's button fills it
+        return gr.Textbox(**{**texts, "value": ""}, elem_classes=["pia-hidden"])
+    if field.kind in ("int", "number"):
+        limits = {"minimum": 0 if field.optional else field.low, "maximum": field.high}  # 0: not set
+        if field.optional or field.low < 0 or field.name == "loop_count":
+            return gr.Number(precision=0, **limits, **texts)
+        return gr.Slider(step=field.step, **limits, **texts)
+    return gr.Textbox(**texts)
 
 
 def model_choices() -> list[str]:

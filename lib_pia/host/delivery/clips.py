@@ -1,0 +1,57 @@
+"""The host's pictures, cut into clips."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from PIL import Image
+
+from lib_pia.host.generation.made import MadeClips
+
+from .result import Delivered
+
+
+@dataclasses.dataclass
+class MadeClip:
+    """One clip on its way out."""
+
+    number: int
+    frames: list[Image.Image]
+    seed: int
+    subseed: int
+    prompt: str
+    negative_prompt: str
+    infotext: str
+    files: list[Delivered] = dataclasses.field(default_factory=list)
+
+
+def cut_into_clips(made: MadeClips, processed: Any) -> list[MadeClip]:
+    """The clips among the host's pictures. Grids and masks that settings put between them are left out."""
+    p, size = made.p, made.request.rows
+    pictures = processed.images[processed.index_of_first_image :]
+    infotexts = processed.infotexts[processed.index_of_first_image :]
+    total = sum(made.frame_counts)
+    stride = len(pictures) // total if total and len(pictures) % total == 0 else 1
+    frames = [_rgb(picture) for picture in pictures[::stride]]
+    clips, start = [], 0
+    for number, count in enumerate(made.frame_counts):
+        first = number * size
+        if count:
+            clips.append(
+                MadeClip(
+                    number,
+                    frames[start : start + count],
+                    p.all_seeds[first],
+                    p.all_subseeds[first],
+                    p.all_prompts[first],
+                    p.all_negative_prompts[first],
+                    infotexts[start] if start < len(infotexts) else processed.info,
+                )
+            )
+        start += count
+    return clips
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    return picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -1,0 +1,179 @@
+"""Sampling one clip: inside the host's own `p.sample`, with PIA's network, schedule and start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
+
+from modules import devices, rng
+from modules.shared import state
+from torch import Tensor
+
+from lib_pia.errors import HostError
+from lib_pia.host import models
+from lib_pia.lending import lent
+from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
+
+from .and_prompts import sort_by_part
+from .checks import check_checkpoint, check_unet
+from .direction import Direction
+from .made import MadeClips
+from .preview import clip_preview
+from .progress import progress
+from .sampling import DEFAULT_STRENGTH, fresh_sampler
+from .still import Still, StillWatch, make_still
+from .windows import WindowSampling
+
+LATENT_SCALE = 8  # pixels per latent cell (the host's processing.opt_f)
+
+
+class ClipRun:
+    """The sampling of clip number `clip` of the processing object `p`."""
+
+    def __init__(self, p: Any, made: MadeClips, clip: int) -> None:
+        self.p = p
+        self.made = made
+        self.request = made.request
+        self.settings = made.request.settings
+        self.clip = clip
+        self.windows: WindowSampling | None = None  # while the clip's frames are sampled
+        self.row_error: Exception | None = None
+        self.watch: Callable[[Any, Any], None] | None = None  # called before the host uses its sampler
+
+    # ---- hooks
+
+    def before_sampling(self) -> None:
+        """The host made its sampler and is about to use it."""
+        if self.watch is not None and self.p.sampler is not None:
+            self.watch(self.p, self.p.sampler)
+
+    def sort_rows(self, params: Any) -> None:
+        """Rows of AND prompts, part by part. Never raises: the host would swallow it."""
+        if self.windows is not None and self.windows.window is not None:
+            try:
+                sort_by_part(params, self.windows.window.length)
+            except Exception as error:
+                self.row_error = error
+
+    def blend(self, args: Any) -> None:
+        """The host blends what a mask keeps into the latents."""
+        if self.windows is not None:
+            self.windows.blend(args)
+
+    # ---- p.sample
+
+    def sample(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Latents [F, 4, H, W]; the arguments are those of the host's `p.sample`."""
+        p = self.p
+        check_checkpoint(p)
+        check_unet()
+        model = self._load()
+        latent = self.made.condition(self.clip).latent if self.request.is_img2img else self._still()
+        if not self.request.is_img2img and (state.interrupted or state.skipped):
+            p.comment("Interrupted before the animation began: every frame is the still picture.")
+            self.made.sampled += 1
+            return latent.repeat(self.request.rows, 1, 1, 1)
+        with ExitStack() as stack:
+            stack.enter_context(models.on_device(model))
+            stack.enter_context(lend_schedule(p.sd_model, linear_alphas_cumprod()))
+            plan = self.request.windows
+            preview = stack.enter_context(clip_preview(plan[0].length, self.settings.fps))
+            direction = Direction(self.settings, latent.to(devices.device))
+            from_image = self.settings.start_from == "image"
+            windows = WindowSampling(p, model, plan, direction, from_image, preview, self._say_window)
+            self._ready_host(stack, latent, windows)
+            stack.enter_context(lent(self, windows=windows))
+            stack.enter_context(self._control(windows))
+            samples = p.sample(*args, **kwargs)
+        self._check_sampled(windows)
+        self.made.sampled += 1
+        self._say("decoding")
+        return samples
+
+    def _check_sampled(self, windows: WindowSampling) -> None:
+        if not windows.used:
+            raise HostError(
+                "The clip could not be sampled, because another extension replaced the host's sampling; switch that "
+                "extension off."
+            )
+        if self.row_error is not None:
+            raise HostError(
+                f"The rows of a prompt with AND could not be sorted into clips ({self.row_error}); leave AND out of "
+                "the prompt."
+            )
+
+    def _say_window(self, number: int) -> None:
+        count = len(self.request.windows)
+        if number == 0 and self.clip == 0 and state.job_count > 0:
+            state.job_count += (count - 1) * self.request.clips
+        self._say("sampling", f", window {number + 1}/{count}" if count > 1 else "")
+
+    def _say(self, doing: str, part: str = "") -> None:
+        progress(f"{doing} clip {self.clip + 1}/{self.request.clips}{part}")
+
+    def _control(self, windows: WindowSampling) -> AbstractContextManager:
+        """Shows ControlNet the control clip's frames of the window that is sampled, if there is a control clip."""
+        if self.made.control is None:
+            return nullcontext()
+        every = range(self.request.rows)
+        return self.made.control.shown(
+            self.p.sd_model.model.diffusion_model,
+            lambda: every if windows.window is None else every[windows.window.frames],
+        )
+
+    def _load(self) -> Any:
+        file = models.find_model(self.settings.model)
+        if not models.is_cached(file):
+            progress(f"loading {file.name}")
+        return models.cache.get(file, devices.dtype_unet)
+
+    def _ready_host(self, stack: ExitStack, latent: Tensor, windows: WindowSampling) -> None:
+        """Makes the host's own `p.sample` sample the clip by `windows`, until `stack` closes."""
+        p = self.p
+        if self.request.is_img2img:
+            windows(p, stack.enter_context(fresh_sampler(p)))
+            return
+        height, width = latent.shape[2:]
+        noise = rng.ImageRNG(
+            latent.shape[1:],
+            p.seeds,
+            subseeds=p.subseeds,
+            subseed_strength=p.subseed_strength,
+            seed_resize_from_h=p.seed_resize_from_h,
+            seed_resize_from_w=p.seed_resize_from_w,
+        )
+        conditioning = p.txt2img_image_conditioning
+
+        def one_for_all(x: Tensor, *size: int) -> Tensor:
+            return conditioning(x[:1], *size).repeat(len(x), 1, 1, 1)
+
+        stack.enter_context(
+            lent(
+                p,
+                enable_hr=False,
+                firstpass_image=None,
+                rng=noise,
+                width=width * LATENT_SCALE,
+                height=height * LATENT_SCALE,
+                txt2img_image_conditioning=one_for_all,
+            )
+        )
+        if windows.from_image:
+            stack.enter_context(lent(p, denoising_strength=p.denoising_strength or DEFAULT_STRENGTH))
+        self.watch = windows
+
+    def _still(self) -> Tensor:
+        """The latent of the clip's still picture [1, 4, H, W]."""
+        p = self.p
+        self._say("making the still picture of")
+        if self.clip == 0 and state.job_count > 0:
+            state.job_count += self.request.clips
+        watch = self.watch = StillWatch()
+        with self._control([self.made.condition_frame]):
+            still: Still = make_still(p, p.sample, self.request.rows, watch)
+        self.watch = None
+        state.nextjob()
+        wanted = self.settings.color_match > 0 or not p.is_api
+        self.made.stills.append(still.picture(p.sd_model) if wanted else None)
+        return still.latent

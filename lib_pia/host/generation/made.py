@@ -1,0 +1,64 @@
+"""What a generation made, for delivery: which clips of how many frames, and the pictures that they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modules.shared import opts
+from PIL import Image
+from torch import Tensor
+
+from lib_pia.affinity import frame_index
+from lib_pia.windows import clip_affinity
+
+from .control import ControlClip
+from .pictures import ConditionPicture, as_shown
+from .request import Request
+
+
+class MadeClips:
+    """The clips of one generation, filled as they come.
+
+    `conditions`: img2img's encoded pictures, one for all clips or one per clip. `stills`: txt2img's still pictures, one
+    per clip, None where nobody needs it. `frame_counts`: pictures that the host finished, per clip. `sampled`: clips
+    whose latents are complete. `control`: the clip that ControlNet follows, if there is one.
+    """
+
+    def __init__(self, p: Any, request: Request) -> None:
+        self.p = p
+        self.request = request
+        self.conditions: list[ConditionPicture] = []
+        self.stills: list[Image.Image | None] = []
+        self.frame_counts: list[int] = []
+        self.sampled = 0
+        self.control: ControlClip | None = None
+
+    def condition(self, clip: int) -> ConditionPicture:
+        """img2img's picture of a clip, encoded."""
+        return self.conditions[clip % len(self.conditions)]
+
+    def count_frame(self, clip: int) -> None:
+        """One picture of `clip` is finished."""
+        self.frame_counts += [0] * (clip + 1 - len(self.frame_counts))
+        self.frame_counts[clip] += 1
+
+    def picture(self, clip: int, size: tuple[int, int]) -> Image.Image | None:
+        """The condition image of a clip at `size` (width, height), where it is known."""
+        if self.request.is_img2img:
+            return as_shown(self.p, self.condition(clip).image, size)
+        picture = self.stills[clip] if clip < len(self.stills) else None
+        return picture if picture is None or picture.size == size else picture.resize(size, Image.LANCZOS)
+
+    def overlay(self, clip: int) -> Image.Image | None:
+        """What inpainting lays over every frame of a clip (the input, transparent where it is masked), if anything."""
+        overlays = self.condition(clip).host["overlay_images"] if self.request.is_img2img else None
+        return overlays[0] if overlays and opts.overlay_inpaint else None
+
+    @property
+    def condition_frame(self) -> int:
+        """The index of the frame that equals the picture."""
+        return frame_index(self.request.settings.condition_frame, self.request.settings.num_frames)
+
+    def affinity(self) -> Tensor:
+        """The affinity of every frame, [F]."""
+        return clip_affinity(self.request.settings)
