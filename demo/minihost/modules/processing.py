@@ -79,12 +79,12 @@ class StableDiffusionProcessing:
 
     def _noticed(name):                 # the scripts are set up once, when there are both scripts and their arguments
         def write(self, value):
-            vars(self)[f"_{name}"] = value
+            vars(self)[f"{name}_value"] = value
             if self.scripts and self.script_args and not self._set_up:
                 self._set_up = True
                 self.scripts.setup(self)
 
-        return property(lambda self: vars(self).get(f"_{name}"), write)
+        return property(lambda self: vars(self).get(f"{name}_value"), write)
 
     scripts, script_args = _noticed("scripts"), _noticed("script_args")
     del _noticed
@@ -146,7 +146,7 @@ class StableDiffusionProcessing:
 class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
     ARGUMENTS = {
         **StableDiffusionProcessing.ARGUMENTS, **_typed(bool, enable_hr=False), **_typed(int, hr_second_pass_steps=0),
-        **_typed(float, denoising_strength=0.75, hr_scale=2.0), **_typed(str, "hr_upscaler hr_checkpoint_name hr_scheduler")}
+        **_typed(float, hr_scale=2.0), **_typed(str, "hr_upscaler hr_checkpoint_name hr_scheduler")}
 
     def init(self, all_prompts, all_seeds, all_subseeds):
         if not self.enable_hr:

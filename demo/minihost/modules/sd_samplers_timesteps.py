@@ -21,10 +21,11 @@ class CFGDenoiserTimesteps(CFGDenoiser):
     mask_before_denoising = True
 
     def wrapped(self, model):
+        self.alphas = model.alphas_cumprod
         return PredictsNoise(model)
 
     def get_pred_x0(self, x_in, x_out, sigma):
-        alpha = self.inner_model.inner_model.alphas_cumprod[sigma.long()].view(-1, 1, 1, 1)
+        alpha = self.alphas[sigma.long()].view(-1, 1, 1, 1)
         return (x_in - (1 - alpha).sqrt() * x_out) / alpha.sqrt()
 
 
