@@ -64,21 +64,10 @@ document.addEventListener("DOMContentLoaded", () => {
 
 onAfterUiUpdate(() => {
     const text = gradioApp().querySelector("#settings_json textarea")?.value;
-    if (!text || text === JSON.stringify(opts)) return;
-    const values = JSON.parse(text);
-    if (JSON.stringify(values) === JSON.stringify(opts)) return;
-    opts = values;
+    if (!text || text === onAfterUiUpdate.seen) return;
+    onAfterUiUpdate.seen = text;
+    opts = JSON.parse(text);
     tellAll("options");
-});
-
-// Texts in the chosen language.
-onUiUpdate(() => {
-    if (!Object.keys(window.localization || {}).length) return;
-    const texts = document.createTreeWalker(gradioApp(), NodeFilter.SHOW_TEXT);
-    while (texts.nextNode()) {
-        const other = window.localization[texts.currentNode.textContent.trim()];
-        if (other) texts.currentNode.textContent = other;
-    }
 });
 
 // The accordions whose header is a checkbox: opening checks, until the checkbox itself was clicked.

@@ -102,9 +102,3 @@ function showModal(src) {
     gradioApp().append(view);
 }
 
-document.addEventListener("keydown", (event) => {
-    const press = (name) => get_uiCurrentTabContent()?.querySelector(`button[id$=_${name}]`)?.click();
-    const view = document.getElementById("lightboxModal");
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) press("generate");
-    else if (event.key === "Escape") view ? view.remove() : press("interrupt");
-});

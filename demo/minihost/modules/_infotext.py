@@ -1,21 +1,12 @@
 """What a generation gives back, and the text that goes into a picture."""
 import json
 
+import launch
 from modules import errors, infotext_utils, shared
 from modules.shared import opts
 
-IN_ANSWER = ["prompt", "all_prompts", "negative_prompt", "all_negative_prompts", "seed", "all_seeds", "subseed", "all_subseeds", "subseed_strength", "width", "height", "sampler_name", "cfg_scale", "steps", "batch_size", "restore_faces", "face_restoration_model", "sd_model_name", "sd_model_hash", "sd_vae_name", "sd_vae_hash", "seed_resize_from_w", "seed_resize_from_h", "denoising_strength", "extra_generation_params", "index_of_first_image", "infotexts", "styles", "job_timestamp", "clip_skip", "is_using_inpainting_conditioning", "version"]
-OF_P = ["subseed_strength", "width", "height", "sampler_name", "cfg_scale", "steps", "batch_size", "restore_faces", "sd_model_name", "sd_model_hash", "sd_vae_name", "sd_vae_hash", "seed_resize_from_w", "seed_resize_from_h", "denoising_strength", "extra_generation_params", "styles", "eta", "is_using_inpainting_conditioning"]
-
-
-def version() -> str:
-    import launch
-
-    return launch.git_tag()
-
-
-def _single(value):
-    return value[0] if isinstance(value, list) else value
+OF_P = ["subseed_strength", "width", "height", "sampler_name", "cfg_scale", "steps", "batch_size", "restore_faces", "sd_model_name", "sd_model_hash", "sd_vae_name", "sd_vae_hash", "seed_resize_from_w", "seed_resize_from_h", "denoising_strength", "extra_generation_params", "styles", "is_using_inpainting_conditioning"]
+IN_ANSWER = ["all_prompts", "all_negative_prompts", "seed", "all_seeds", "subseed", "all_subseeds", "face_restoration_model", "index_of_first_image", "infotexts", "job_timestamp", "clip_skip", "version"] + OF_P
 
 
 class Processed:
@@ -27,22 +18,18 @@ class Processed:
         self.images, self.info, self.index_of_first_image = images_list, info, index_of_first_image
         self.infotexts, self.comments = infotexts or [info] * len(images_list), "".join(f"{line}\n" for line in p.comments)
         self.job_timestamp, self.clip_skip = shared.state.job_timestamp, opts.CLIP_stop_at_last_layers
-        self.version, self.face_restoration_model = version(), None
-        self.prompt, self.negative_prompt = _single(p.prompt), _single(p.negative_prompt)
-        self.seed, self.subseed = (-1 if value is None else int(_single(value)) for value in (seed, subseed))
-        self.all_prompts = all_prompts or p.all_prompts or [self.prompt]
-        self.all_negative_prompts = all_negative_prompts or p.all_negative_prompts or [self.negative_prompt]
-        self.all_seeds = all_seeds or p.all_seeds or [self.seed]
-        self.all_subseeds = all_subseeds or p.all_subseeds or [self.subseed]
+        self.version, self.face_restoration_model = launch.git_tag(), None
+        first = {name: value[0] if isinstance(value, list) else value for name, value in (
+            ("prompt", p.prompt), ("negative_prompt", p.negative_prompt), ("seed", seed), ("subseed", subseed))}
+        given = {"prompt": all_prompts, "negative_prompt": all_negative_prompts, "seed": all_seeds, "subseed": all_subseeds}
+        for name, value in first.items():
+            setattr(self, name, -1 if value is None else value)
+            setattr(self, f"all_{name}s", given[name] or getattr(p, f"all_{name}s") or [value])
 
     def js(self):
-        told = {**{name: getattr(self, name) for name in IN_ANSWER}, "prompt": self.all_prompts[0],
-                "negative_prompt": self.all_negative_prompts[0]}
-        return json.dumps(told, default=lambda unknown: None)
-
-    def infotext(self, p, index):
-        return create_infotext(p, self.all_prompts, self.all_seeds, self.all_subseeds, index=index,
-                               all_negative_prompts=self.all_negative_prompts)
+        told = {name: getattr(self, name) for name in IN_ANSWER}
+        return json.dumps({"prompt": self.all_prompts[0], "negative_prompt": self.all_negative_prompts[0], **told},
+                          default=lambda unknown: None)
 
 
 def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iteration=0, position_in_batch=0,
@@ -54,27 +41,21 @@ def create_infotext(p, all_prompts, all_seeds, all_subseeds, comments=None, iter
     prompt, negative, seed, subseed = (
         (p.main_prompt, p.main_negative_prompt, p.all_seeds[0], p.all_subseeds[0]) if use_main_prompt else
         (values[index] for values in (all_prompts, all_negative_prompts or p.all_negative_prompts, all_seeds, all_subseeds)))
-    varied, skip = p.subseed_strength != 0, opts.CLIP_stop_at_last_layers
+    skip, variation = opts.CLIP_stop_at_last_layers, (subseed, p.subseed_strength) if p.subseed_strength else (None, None)
     values = {
         "Steps": p.steps, "Sampler": p.sampler_name, "Schedule type": p.scheduler, "CFG scale": p.cfg_scale, "Seed": seed,
-        "Size": f"{p.width}x{p.height}",
-        "Model hash": p.sd_model_hash,
-        "Model": p.sd_model_name,
-        "VAE hash": p.sd_vae_hash, "VAE": p.sd_vae_name,
-        "Variation seed": subseed if varied else None, "Variation seed strength": p.subseed_strength if varied else None,
+        "Size": f"{p.width}x{p.height}", "Model hash": p.sd_model_hash, "Model": p.sd_model_name, "VAE hash": p.sd_vae_hash,
+        "VAE": p.sd_vae_name, "Variation seed": variation[0], "Variation seed strength": variation[1],
         "Denoising strength": None, "Clip skip": skip if skip > 1 else None,
         "RNG": opts.randn_source if opts.randn_source != "GPU" else None, "Tiling": "True" if p.tiling else None,
-        **p.extra_generation_params, "Version": version()}
+        **p.extra_generation_params, "Version": launch.git_tag()}
     told = []
     for key, value in values.items():
         try:
-            if callable(value):
-                value = value(p=p, index=index, all_prompts=all_prompts, all_seeds=all_seeds, all_subseeds=all_subseeds)
+            value = value(p=p, index=index) if callable(value) else value
             value = value[index] if isinstance(value, list) else value
+            told += [key if value == key else f"{key}: {infotext_utils.quote(value)}"] * (value is not None)
         except Exception:
             errors.report(f"{key} is left out of the infotext", exc_info=True)
-            continue
-        if value is not None:
-            told.append(key if value == key else f"{key}: {infotext_utils.quote(value)}")
     lines = [prompt, f"Negative prompt: {negative}" if negative else None, ", ".join(told)]
     return "\n".join(line for line in lines if line is not None).strip()
