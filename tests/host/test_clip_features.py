@@ -32,18 +32,6 @@ def test_clip_skip_and_tiling_change_the_clip(latents):
     assert distance(latents(), plain) == 0
 
 
-def test_styles_reach_the_prompt(host, latents):
-    from modules.shared import prompt_styles
-    from modules.styles import PromptStyle
-
-    prompt_styles.styles["pia test"] = PromptStyle("pia test", "in snow", "", None)
-    try:
-        styled = latents(styles=["pia test"])
-    finally:
-        del prompt_styles.styles["pia test"]
-    assert distance(styled, latents(prompt="a cat, in snow")) == 0
-
-
 def test_the_hosts_colour_correction_applies_to_every_frame(host):
     plain, corrected = animate(host), animate(host, override_settings={"img2img_color_correction": True})
     assert len(corrected["images"]) == 4
