@@ -22,11 +22,13 @@ class PIAScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        tab = "img2img" if is_img2img else "txt2img"
-        built = ui.build(tab)
-        self.on_after_component(lambda gallery: player.build(tab), elem_id=f"{tab}_gallery")
+        built = ui.build(self.tabname)
         self.infotext_fields, self.paste_field_names = built.infotext_fields, built.paste_field_names
         return built.components
+
+    def after_component(self, component, **kwargs):
+        if kwargs.get("elem_id") == f"{self.tabname}_gallery":
+            player.build(self.tabname)
 
     def setup(self, p, *args):
         share_files(p)
