@@ -37,6 +37,7 @@ def valid_settings():
         "anchor": st.floats(0, 1),
         "continue_whole": st.booleans(),
         "mask_means": st.sampled_from(["keep", "motion", "both"]),
+        "attention_of": st.none() | st.sampled_from(["star", "red star", "火"]),
     }
     return st.fixed_dictionaries({}, optional=values).map(PIASettings.from_dict)
 
@@ -212,8 +213,8 @@ def test_affinity_means_custom_and_text_is_read():
 
 
 def test_too_many_positions():
-    with pytest.raises(SettingsError, match="was given 23 script args; it takes at most 22"):
-        PIASettings.from_values([True] + [None] * 22)
+    with pytest.raises(SettingsError, match="was given 24 script args; it takes at most 23"):
+        PIASettings.from_values([True] + [None] * 23)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Shapes: B prompts, T = 77 * chunks tokens, C channels.
 """
 import functools
 import re
+import types
 import zlib
 
 import torch
@@ -101,6 +102,14 @@ class TextEncoder(nn.Module):
             part = [(self.id_start, 1.0), *part, *[(self.id_end, 1.0)] * (CHUNK + 1 - len(part))]
             out.append(tuple(zip(*part)))
         return out
+
+    def tokenize(self, texts):
+        return [self.tokens(text) for text in texts]
+
+    def tokenize_line(self, line):
+        """([chunks with their 77 `tokens`], number of tokens)."""
+        chunks = [types.SimpleNamespace(tokens=list(ids)) for ids, _ in self.chunks(line)]
+        return chunks, len(chunks) * CHUNK
 
     def forward(self, prompts):
         chunked = [self.chunks(prompt) for prompt in prompts]

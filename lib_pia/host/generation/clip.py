@@ -19,6 +19,7 @@ from lib_pia.lending import lent
 from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
 
 from .and_prompts import sort_by_part
+from .attention import WordAttention
 from .checks import check_checkpoint, check_unet
 from .made import MadeClips
 from .preview import clip_preview
@@ -40,6 +41,7 @@ class ClipRun:
         self.clip = clip
         self.animating = False
         self.row_error: Exception | None = None
+        self.attention: WordAttention | None = None  # where `attention_of` asks for it
         self.watch: Callable[[Any, Any], None] | None = None  # called before the host uses its sampler
 
     # ---- hooks
@@ -54,6 +56,8 @@ class ClipRun:
         if self.animating:
             try:
                 sort_by_part(params, self.request.rows)
+                if self.attention is not None:
+                    self.attention.begin_step(range(self.request.rows))
             except Exception as error:
                 self.row_error = error
 
@@ -64,6 +68,8 @@ class ClipRun:
         p = self.p
         check_checkpoint(p)
         check_unet()
+        if self.settings.attention_of:
+            self.attention = WordAttention(p, self.settings.attention_of, self.request.rows)
         model = self._load()
         latent = self.made.condition(self.clip).latent if self.request.is_img2img else self._still()
         if not self.request.is_img2img and (state.interrupted or state.skipped):
@@ -79,6 +85,9 @@ class ClipRun:
             stack.enter_context(inject(p.sd_model.model.diffusion_model, model, condition))
             stack.enter_context(lent(self, animating=True))
             stack.enter_context(clip_preview(self.settings.num_frames, self.settings.fps))
+            if self.attention is not None:
+                stack.enter_context(self.attention.reading(p.sd_model.model.diffusion_model, latent))
+                self.made.attention[self.clip] = self.attention
             samples = p.sample(*args, **kwargs)
         self._check_sampled()
         self.made.sampled += 1

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lib_pia.affinity import affinity_scores, frame_index
 
+from .attention import WordAttention
 from .pictures import ConditionPicture, as_shown
 from .request import Request
 
@@ -19,7 +20,7 @@ class MadeClips:
 
     `conditions`: img2img's encoded pictures, one for all clips or one per clip. `stills`: txt2img's still pictures, one
     per clip, None where nobody needs it. `frame_counts`: pictures that the host finished, per clip. `sampled`: clips
-    whose latents are complete.
+    whose latents are complete. `attention`: of the word that `attention_of` names, by clip.
     """
 
     def __init__(self, p: Any, request: Request) -> None:
@@ -29,6 +30,7 @@ class MadeClips:
         self.stills: list[Image.Image | None] = []
         self.frame_counts: list[int] = []
         self.sampled = 0
+        self.attention: dict[int, WordAttention] = {}
 
     def condition(self, clip: int) -> ConditionPicture:
         """img2img's picture of a clip, encoded."""
