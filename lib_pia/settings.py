@@ -42,6 +42,7 @@ class PIASettings:
     continue_from: str | None = None
     continue_whole: bool = True
     mask_means: str = "keep"
+    control_video: str | None = None
     attention_of: str | None = None
 
     def __post_init__(self) -> None:

@@ -270,6 +270,16 @@ FIELDS: tuple[Field, ...] = (
         fold="longer",
     ),
     Field(
+        "control_video",
+        "Control clip",
+        None,
+        "clip",
+        "A clip that ControlNet's units without a picture follow, frame by frame.",
+        "PIA control clip",
+        fold="longer",
+        restored=False,
+    ),
+    Field(
         "attention_of",
         "Attention of",
         None,

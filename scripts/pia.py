@@ -47,6 +47,10 @@ class PIAScript(scripts.Script):
         if bound := session.session_of(p):
             bound.before_sampling()
 
+    def on_mask_blend(self, p, mba, *args):
+        if bound := session.session_of(p):
+            bound.blend(mba)
+
     def postprocess_image_after_composite(self, p, *args):
         if bound := session.session_of(p):
             bound.count_frame()

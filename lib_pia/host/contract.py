@@ -53,6 +53,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
         "Script.before_process_batch",
         "Script.process_batch",
         "Script.process_before_every_sampling",
+        "Script.on_mask_blend",
         "Script.postprocess_image_after_composite",
         "Script.postprocess",
     ),

@@ -58,13 +58,13 @@ def test_a_folder_that_cannot_be_made_gives_the_frames_and_a_sentence(host, tmp_
 
 
 def test_a_full_disk_gives_the_frames_and_a_sentence(host, monkeypatch):
-    from lib_pia.video import encode as video_encode
+    from lib_pia import files
 
     def full(source, target):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(video_encode.os, "replace", full)
+        patch.setattr(files.os, "replace", full)
         answer = animate(host, {"formats": ["gif", "webp"]}, save_images=True)
     assert len(answer["images"]) == 4 and "is full; free some space." in answer["info"]["pia"][0]["error"]
 

@@ -45,7 +45,7 @@ def test_inpainting_checkpoint(host, models):
 
 def test_the_masks_latent_noise_does_not_enter_the_condition(host):
     """The condition latent is the encoded picture, whatever the host puts under the mask afterwards."""
-    from lib_pia.host.generation import clip as sampling
+    from lib_pia.host.generation import direction as sampling
 
     seen, original = [], sampling.build_condition
 

@@ -153,7 +153,7 @@ def test_only_a_chosen_script_gets_pictures(host, processing, script, kind):
 def test_an_object_that_failed_can_be_used_again(host, processing, monkeypatch):
     from modules.processing import process_images
 
-    from lib_pia.host.generation import clip as sampling
+    from lib_pia.host.generation import windows as sampling
 
     p = processing()
 

@@ -46,7 +46,7 @@ def test_the_clip_has_the_size_of_the_hires_picture(host):
 
 
 def test_the_stills_latent_is_the_condition(host, stills, monkeypatch):
-    from lib_pia.host.generation import clip as sampling
+    from lib_pia.host.generation import direction as sampling
 
     seen, original = [], sampling.build_condition
     monkeypatch.setattr(sampling, "build_condition", lambda latent, affinity: seen.append(latent) or original(latent, affinity))

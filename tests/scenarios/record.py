@@ -32,7 +32,8 @@ def answer_of(answer: dict[str, Any]) -> dict[str, Any]:
     images = [opened(text) if len(text) > 100 else text for text in answer["images"]]
     info = {key: value for key, value in answer["info"].items() if key not in LEFT_OUT}
     info["infotexts"] = [
-        text and re.sub(r', Version: [^,\n]+|, Lora hashes: "[^"]*"', "", text) for text in info["infotexts"]
+        text and re.sub(r', Version: [^,\n]+|, Lora hashes: (?:"[^"]*"|[^,\n]+)', "", text)
+        for text in info["infotexts"]
     ]
     if len(set(map(str, info["infotexts"]))) == 1:
         info["infotexts"] = [info["infotexts"][0], len(info["infotexts"])]

@@ -20,6 +20,7 @@ LAYERS = [
     "video",
     "affinity_measure",
     "affinity",
+    "windows",
     "model",
     "checkpoint",
     "injection",

@@ -49,7 +49,7 @@ def test_dict_infotext_and_positions_round_trip(settings):
     assert PIASettings.from_values(list(settings.to_dict().values())) == settings
 
 
-FILES = {"pictures": [{"frame": -1, "image": PICTURE}], "continue_from": PICTURE}
+FILES = {"pictures": [{"frame": -1, "image": PICTURE}], "continue_from": PICTURE, "control_video": PICTURE}
 
 
 def test_files_go_through_dict_and_positions_and_are_only_named_in_the_infotext():
@@ -213,8 +213,8 @@ def test_affinity_means_custom_and_text_is_read():
 
 
 def test_too_many_positions():
-    with pytest.raises(SettingsError, match="was given 24 script args; it takes at most 23"):
-        PIASettings.from_values([True] + [None] * 23)
+    with pytest.raises(SettingsError, match="was given 25 script args; it takes at most 24"):
+        PIASettings.from_values([True] + [None] * 24)
 
 
 @pytest.mark.parametrize(

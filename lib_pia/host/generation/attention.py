@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lib_pia.attention_map import AttentionReader, read_attention, word_positions
 from lib_pia.errors import SettingsError
+from lib_pia.windows import Window
 
 _AND = re.compile(r"\bAND\b")
 _CHANGES = re.compile(r"\[[^\[\]]*[:|][^\[\]]*\]")  # [from:to:when], [one|other]
@@ -55,9 +56,9 @@ class WordAttention:
         self.reader = AttentionReader(self.num_frames, tuple(latent.shape[2:]))
         return read_attention(unet, self.reader)
 
-    def begin_step(self, frames: range) -> None:
-        """`on_cfg_denoiser`: the UNet is about to get the cond rows of `frames`, part by part, and then the others."""
-        self.reader.begin_step(self.tokens, frames)
+    def begin_step(self, window: Window) -> None:
+        """`on_cfg_denoiser`: the UNet is about to get the cond rows of a window, part by part, and then the others."""
+        self.reader.begin_step(self.tokens, range(window.start, window.start + window.length))
 
     def maps(self) -> Tensor:
         """[F, h, w]. Raises HostError where nothing was seen."""

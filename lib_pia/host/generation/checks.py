@@ -80,7 +80,7 @@ def check_pictures(init_images: Any, clips_per_batch: int) -> None:
 def check_built(settings: PIASettings) -> None:
     """Refuses settings that do nothing yet. Raises SettingsError."""
     unbuilt = {
-        "num_frames above one window": settings.is_long,
+        'longer "slide"': settings.is_long and settings.longer == "slide",
         "pictures": bool(settings.pictures),
         "continue_from": settings.continue_from is not None,
         "mask_means": settings.mask_means != "keep",

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
-import torch
 from modules import devices, rng
 from modules.shared import state
 from torch import Tensor
 
-from lib_pia.condition import build_condition
 from lib_pia.errors import HostError
 from lib_pia.host import models
-from lib_pia.injection import inject
 from lib_pia.lending import lent
 from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
 
 from .and_prompts import sort_by_part
 from .attention import WordAttention
 from .checks import check_checkpoint, check_unet
+from .direction import Direction
 from .made import MadeClips
 from .preview import clip_preview
 from .progress import progress
-from .sampling import DEFAULT_STRENGTH, LatentStart, fresh_sampler, start_from_noise
+from .sampling import DEFAULT_STRENGTH, fresh_sampler
 from .still import Still, StillWatch, make_still
+from .windows import WindowSampling
 
 LATENT_SCALE = 8  # pixels per latent cell (the host's processing.opt_f)
 
@@ -39,7 +38,7 @@ class ClipRun:
         self.request = made.request
         self.settings = made.request.settings
         self.clip = clip
-        self.animating = False
+        self.windows: WindowSampling | None = None  # while the clip's frames are sampled
         self.row_error: Exception | None = None
         self.attention: WordAttention | None = None  # where `attention_of` asks for it
         self.watch: Callable[[Any, Any], None] | None = None  # called before the host uses its sampler
@@ -53,13 +52,18 @@ class ClipRun:
 
     def sort_rows(self, params: Any) -> None:
         """Rows of AND prompts, part by part. Never raises: the host would swallow it."""
-        if self.animating:
+        if self.windows is not None and self.windows.window is not None:
             try:
-                sort_by_part(params, self.request.rows)
+                sort_by_part(params, self.windows.window.length)
                 if self.attention is not None:
-                    self.attention.begin_step(range(self.request.rows))
+                    self.attention.begin_step(self.windows.window)
             except Exception as error:
                 self.row_error = error
+
+    def blend(self, args: Any) -> None:
+        """The host blends what a mask keeps into the latents."""
+        if self.windows is not None:
+            self.windows.blend(args)
 
     # ---- p.sample
 
@@ -76,29 +80,31 @@ class ClipRun:
             p.comment("Interrupted before the animation began: every frame is the still picture.")
             self.made.sampled += 1
             return latent.repeat(self.request.rows, 1, 1, 1)
-        self._say("sampling")
         with ExitStack() as stack:
             stack.enter_context(models.on_device(model))
-            condition = build_condition(latent.to(devices.device, torch.float32), self.made.affinity())
             stack.enter_context(lend_schedule(p.sd_model, linear_alphas_cumprod()))
-            self._ready_host(stack, latent)
-            stack.enter_context(inject(p.sd_model.model.diffusion_model, model, condition))
-            stack.enter_context(lent(self, animating=True))
-            stack.enter_context(clip_preview(self.settings.num_frames, self.settings.fps))
+            plan = self.request.windows
+            preview = stack.enter_context(clip_preview(plan[0].length, self.settings.fps))
+            direction = Direction(self.settings, latent.to(devices.device))
+            from_image = self.settings.start_from == "image"
+            windows = WindowSampling(p, model, plan, direction, from_image, preview, self._say_window)
+            self._ready_host(stack, latent, windows)
+            stack.enter_context(lent(self, windows=windows))
+            stack.enter_context(self._control(windows))
             if self.attention is not None:
                 stack.enter_context(self.attention.reading(p.sd_model.model.diffusion_model, latent))
                 self.made.attention[self.clip] = self.attention
             samples = p.sample(*args, **kwargs)
-        self._check_sampled()
+        self._check_sampled(windows)
         self.made.sampled += 1
         self._say("decoding")
         return samples
 
-    def _check_sampled(self) -> None:
-        if isinstance(self.watch, LatentStart) and not self.watch.used:
+    def _check_sampled(self, windows: WindowSampling) -> None:
+        if not windows.used:
             raise HostError(
-                "The clip could not be started from the picture, because another extension replaced the host's "
-                "sampling; set start_from to noise, or switch that extension off."
+                "The clip could not be sampled, because another extension replaced the host's sampling; switch that "
+                "extension off."
             )
         if self.row_error is not None:
             raise HostError(
@@ -106,8 +112,24 @@ class ClipRun:
                 "the prompt."
             )
 
-    def _say(self, doing: str) -> None:
-        progress(f"{doing} clip {self.clip + 1}/{self.request.clips}")
+    def _say_window(self, number: int) -> None:
+        count = len(self.request.windows)
+        if number == 0 and self.clip == 0 and state.job_count > 0:
+            state.job_count += (count - 1) * self.request.clips
+        self._say("sampling", f", window {number + 1}/{count}" if count > 1 else "")
+
+    def _say(self, doing: str, part: str = "") -> None:
+        progress(f"{doing} clip {self.clip + 1}/{self.request.clips}{part}")
+
+    def _control(self, windows: WindowSampling) -> AbstractContextManager:
+        """Shows ControlNet the control clip's frames of the window that is sampled, if there is a control clip."""
+        if self.made.control is None:
+            return nullcontext()
+        every = range(self.request.rows)
+        return self.made.control.shown(
+            self.p.sd_model.model.diffusion_model,
+            lambda: every if windows.window is None else every[windows.window.frames],
+        )
 
     def _load(self) -> Any:
         file = models.find_model(self.settings.model)
@@ -115,13 +137,11 @@ class ClipRun:
             progress(f"loading {file.name}")
         return models.cache.get(file, devices.dtype_unet)
 
-    def _ready_host(self, stack: ExitStack, latent: Tensor) -> None:
-        """Makes the host's own `p.sample` sample the clip, until `stack` closes."""
-        p, from_image = self.p, self.settings.start_from == "image"
+    def _ready_host(self, stack: ExitStack, latent: Tensor, windows: WindowSampling) -> None:
+        """Makes the host's own `p.sample` sample the clip by `windows`, until `stack` closes."""
+        p = self.p
         if self.request.is_img2img:
-            sampler = stack.enter_context(fresh_sampler(p))
-            if not from_image:
-                start_from_noise(sampler)
+            windows(p, stack.enter_context(fresh_sampler(p)))
             return
         height, width = latent.shape[2:]
         noise = rng.ImageRNG(
@@ -148,9 +168,9 @@ class ClipRun:
                 txt2img_image_conditioning=one_for_all,
             )
         )
-        if from_image:
+        if windows.from_image:
             stack.enter_context(lent(p, denoising_strength=p.denoising_strength or DEFAULT_STRENGTH))
-            self.watch = LatentStart(latent.repeat(self.settings.num_frames, 1, 1, 1))
+        self.watch = windows
 
     def _still(self) -> Tensor:
         """The latent of the clip's still picture [1, 4, H, W]."""
@@ -159,7 +179,8 @@ class ClipRun:
         if self.clip == 0 and state.job_count > 0:
             state.job_count += self.request.clips
         watch = self.watch = StillWatch()
-        still: Still = make_still(p, p.sample, self.request.rows, watch)
+        with self._control([self.made.condition_frame]):
+            still: Still = make_still(p, p.sample, self.request.rows, watch)
         self.watch = None
         state.nextjob()
         wanted = self.settings.color_match > 0 or not p.is_api

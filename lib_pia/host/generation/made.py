@@ -8,9 +8,11 @@ from modules.shared import opts
 from PIL import Image
 from torch import Tensor
 
-from lib_pia.affinity import affinity_scores, frame_index
+from lib_pia.affinity import frame_index
+from lib_pia.windows import clip_affinity
 
 from .attention import WordAttention
+from .control import ControlClip
 from .pictures import ConditionPicture, as_shown
 from .request import Request
 
@@ -20,7 +22,8 @@ class MadeClips:
 
     `conditions`: img2img's encoded pictures, one for all clips or one per clip. `stills`: txt2img's still pictures, one
     per clip, None where nobody needs it. `frame_counts`: pictures that the host finished, per clip. `sampled`: clips
-    whose latents are complete. `attention`: of the word that `attention_of` names, by clip.
+    whose latents are complete. `control`: the clip that ControlNet follows, if there is one. `attention`: of the word that
+    `attention_of` names, by clip.
     """
 
     def __init__(self, p: Any, request: Request) -> None:
@@ -30,6 +33,7 @@ class MadeClips:
         self.stills: list[Image.Image | None] = []
         self.frame_counts: list[int] = []
         self.sampled = 0
+        self.control: ControlClip | None = None
         self.attention: dict[int, WordAttention] = {}
 
     def condition(self, clip: int) -> ConditionPicture:
@@ -60,5 +64,4 @@ class MadeClips:
 
     def affinity(self) -> Tensor:
         """The affinity of every frame, [F]."""
-        s = self.request.settings
-        return affinity_scores(s.num_frames, s.condition_frame, s.motion, s.magnitude, s.affinity)
+        return clip_affinity(self.request.settings)

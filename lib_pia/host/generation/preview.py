@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from modules import errors, images, sd_samplers, shared
 from modules.shared import opts, state
 from PIL import Image
@@ -53,7 +54,8 @@ class ClipPreview:
     """Stands in for the host's `state.do_set_current_image` while one clip is sampled."""
 
     def __init__(self, num_frames: int, fps: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.num_frames, self.fps, self.clock = num_frames, fps, clock
+        self.rows, self.fps, self.clock = num_frames, fps, clock
+        self.finished: Tensor | None = None  # [F, 4, H, W] frames of earlier windows, shown before those in the making
         self.started = clock()
         self.spent = 0.0  # seconds
         self.per_frame: float | None = None
@@ -64,7 +66,7 @@ class ClipPreview:
         latents = state.current_latent
         if latents is None:
             return
-        if len(latents) != self.num_frames:
+        if len(latents) != self.rows:
             type(state).do_set_current_image(state)
             return
         count = self.affordable()
@@ -72,11 +74,16 @@ class ClipPreview:
             return
         began = self.clock()
         try:
-            self._show(latents, count)
+            self._show(latents if self.finished is None else torch.cat([self.finished.to(latents), latents]), count)
         except Exception:  # for example a model that moves to another device right now
             errors.record_exception()
         self.per_frame = (self.clock() - began) / count
         self.spent += self.clock() - began
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that can be shown."""
+        return self.rows + (0 if self.finished is None else len(self.finished))
 
     def affordable(self) -> int:
         """How many frames may be decoded now: one to begin with, then as many as fit into SHARE of the time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from lib_pia.host import models
 from lib_pia.settings import PIASettings
 from lib_pia.settings_fields import FIELD, FIELDS
 from lib_pia.settings_values import shown
+from lib_pia.windows import Window, plan
 
 from .checks import check_built, check_pictures
 
@@ -72,6 +74,11 @@ class Request:
     clips: int  # batch size x batch count, or what lists of prompts or pictures say
     batch_size: int  # the host's, before frames took its place
     saves: bool  # whether the host would have saved pictures
+
+    @functools.cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows of a clip in the order of making."""
+        return plan(self.settings)
 
     @property
     def rows(self) -> int:

@@ -22,6 +22,7 @@ from lib_pia.settings_fields import FIELDS
 from .and_prompts import sort_by_frame
 from .checks import check_checkpoint
 from .clip import ClipRun
+from .control import ControlClip
 from .made import MadeClips
 from .neighbours import check_count, check_neighbours
 from .pictures import encode_pictures
@@ -68,6 +69,8 @@ class Session:
         self.takeover = takeover
         self.made = MadeClips(p, request)
         self.run: ClipRun | None = None  # the clip that is being sampled
+        if video := request.settings.control_video:
+            self.made.control = ControlClip(p, video, request.settings.num_frames, takeover.loan)
         takeover.frames_for_pictures(request, self.init)
 
     # ---- p.init
@@ -78,6 +81,8 @@ class Session:
         self.takeover.loan.give_back("init")
         try:
             check_count(p, all_prompts, self.request.clips * self.request.rows)
+            if self.made.control is not None:
+                self.made.control.ready()
             if self.request.is_img2img:
                 check_checkpoint(p)
                 self.made.conditions = encode_pictures(p, p.init, all_prompts, all_seeds, all_subseeds)
@@ -122,6 +127,11 @@ class Session:
         """`on_cfg_denoiser`."""
         if self.run is not None:
             self.run.sort_rows(params)
+
+    def blend(self, args: Any) -> None:
+        """`on_mask_blend`."""
+        if self.run is not None:
+            self.run.blend(args)
 
     @staticmethod
     def unsort_rows(params: Any) -> None:

@@ -1,4 +1,5 @@
 """Decoded clips on disk: every clip is read, checked and resized once, before training starts."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -12,12 +13,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from lib_pia.errors import TrainingError
+from lib_pia.files import replacing
 from lib_pia.motion_module import MAX_FRAMES
 
 from .clips import ClipFile, read_frames
-from .files import replacing
 
-MULTIPLE = 64               # px: the VAE divides by 8, the UNet by 8 again (v1-inference.yaml: three downsamplings)
+MULTIPLE = 64  # px: the VAE divides by 8, the UNet by 8 again (v1-inference.yaml: three downsamplings)
 INDEX = "clips.json"
 
 
@@ -25,9 +26,12 @@ INDEX = "clips.json"
 class DataOptions:
     """How clips become training clips.
 
-    num_frames: F. stride: source frames from one frame to the next; less where a clip is too short for it (upstream: 4).
-    size: (width, height) in px, multiples of 64: clips are resized to cover it, then cropped; None: clips keep the size they have.
-    crop: "center" or "random". flip: mirror half of the clips (upstream does; it makes captions with left and right wrong).
+    num_frames: F. stride: source frames from one frame to the next; less where a clip is too short for it (upstream:
+    4).
+    size: (width, height) in px, multiples of 64: clips are resized to cover it, then cropped; None: clips keep the size
+    they have.
+    crop: "center" or "random". flip: mirror half of the clips (upstream does; it makes captions with left and right
+    wrong).
     max_frames: frames taken of each clip; a longer one is thinned evenly.
     """
 
@@ -40,16 +44,24 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         if not 2 <= self.num_frames <= MAX_FRAMES:
-            raise TrainingError(f"frames is {self.num_frames}; it must be from 2 to {MAX_FRAMES}, the length of PIA's position encoding.")
+            raise TrainingError(
+                f"frames is {self.num_frames}; it must be from 2 to {MAX_FRAMES}, the length of PIA's position "
+                "encoding."
+            )
         if self.stride < 1:
             raise TrainingError(f"stride is {self.stride}; it must be 1 or more.")
         if self.crop not in ("center", "random"):
             raise TrainingError(f"crop is {self.crop!r}; it must be center or random.")
         if self.max_frames < self.num_frames:
-            raise TrainingError(f"max frames is {self.max_frames}; it must be at least {self.num_frames}, the length of a training clip.")
+            raise TrainingError(
+                f"max frames is {self.max_frames}; it must be at least {self.num_frames}, the length of a "
+                "training clip."
+            )
         for side in self.size or ():
             if side < MULTIPLE or side % MULTIPLE:
-                raise TrainingError(f"resolution is {self.size[0]}x{self.size[1]}; both sides must be multiples of {MULTIPLE}.")
+                raise TrainingError(
+                    f"resolution is {self.size[0]}x{self.size[1]}; both sides must be multiples of {MULTIPLE}."
+                )
 
     def reach(self, num_source_frames: int) -> tuple[int, int]:
         """(stride, last possible start) in a clip of that many frames."""
@@ -75,16 +87,21 @@ def cover_size(width: int, height: int, size: tuple[int, int]) -> tuple[int, int
 def check_frames(clip: ClipFile, frames: Sequence[Image.Image], options: DataOptions) -> None:
     """TrainingError where a clip is too short, or has a size that cannot be trained without a resolution."""
     if len(frames) < options.num_frames:
-        raise TrainingError(f"{clip.name} has {len(frames)} frames; training clips of {options.num_frames} need at least as many, so take "
-                            "it out or lower --frames.")
+        raise TrainingError(
+            f"{clip.name} has {len(frames)} frames; training clips of {options.num_frames} need at least as "
+            "many, so take it out or lower --frames."
+        )
     width, height = frames[0].size
     if options.size is None and (width % MULTIPLE or height % MULTIPLE):
-        raise TrainingError(f"{clip.name} is {width}x{height}, which is no multiple of {MULTIPLE}; give --resolution, to which clips are "
-                            "resized and cropped.")
+        raise TrainingError(
+            f"{clip.name} is {width}x{height}, which is no multiple of {MULTIPLE}; give --resolution, to which "
+            "clips are resized and cropped."
+        )
 
 
 class FrameStore:
-    """The decoded clips of a data set in a folder. `prepare` fills it; what is there already and unchanged is not decoded again.
+    """The decoded clips of a data set in a folder. `prepare` fills it; what is there already and unchanged is not
+    decoded again.
     vae_name: tells the latents of different VAEs apart."""
 
     def __init__(self, folder: str | Path, vae_name: str = "latents") -> None:
@@ -104,8 +121,10 @@ class FrameStore:
             sizes.setdefault((width, height), clip.name)
             if options.size is None and len(sizes) > 1:
                 (one, name), (other, other_name) = sizes.items()
-                raise TrainingError(f"{name} is {one[0]}x{one[1]}, but {other_name} is {other[0]}x{other[1]}; give --resolution, to which "
-                                    "all clips are resized and cropped.")
+                raise TrainingError(
+                    f"{name} is {one[0]}x{one[1]}, but {other_name} is {other[0]}x{other[1]}; give "
+                    "--resolution, to which all clips are resized and cropped."
+                )
             self.clips.append(StoredClip(clip.name, clip.caption, file.name))
         with replacing(self.folder / INDEX) as temporary:
             temporary.write_text(json.dumps([dataclasses.asdict(clip) for clip in self.clips], indent=1) + "\n")

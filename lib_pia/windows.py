@@ -1,0 +1,102 @@
+"""Clips that are longer than the frames the model knows: which windows are computed, in which order, and from what.
+
+A chain's windows go on from each other: the frames that a window shares with one that is made already are given to it
+as they are, and its condition image is the one of them that is nearest to its new frames. That is a situation of
+training, which drew the condition frame from the whole window (open-mmlab/PIA 73f06d7, dataset.py).
+Distances between frames beyond a table's end take its last value: the affinity saturates with distance there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from .affinity import affinity_scores, frame_index, resample_curve
+from .settings import PIASettings
+from .settings_fields import MAX_WINDOW
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Frames `start` .. `start + length - 1`, computed together. Local indices count from `start`.
+
+    known: local indices of the frames that are made already. condition_frame: local index of the frame that equals the
+    condition image. of_picture: whether that image is the clip's picture, not one of the known frames.
+    """
+
+    start: int
+    length: int
+    known: tuple[int, ...]
+    condition_frame: int
+    of_picture: bool
+
+    @property
+    def frames(self) -> slice:
+        """The window's place in the clip."""
+        return slice(self.start, self.start + self.length)
+
+
+def window_starts(num_frames: int, window: int, overlap: int) -> list[int]:
+    """Where windows begin: every `window - overlap` frames; the last one ends with the clip and may overlap more, so
+    that all have the same length and the beginning of a clip does not depend on how long it is."""
+    starts = list(range(0, max(num_frames - window, 0) + 1, window - overlap))
+    if starts[-1] + window < num_frames:
+        starts.append(num_frames - window)
+    return starts
+
+
+def plan_chain(
+    num_frames: int, window: int, overlap: int, condition_frame: int = 0, known: int = 0
+) -> tuple[Window, ...]:
+    """The windows of a chain in the order of making: first the one that holds `condition_frame` (0..num_frames-1), then
+    those after it, then those before it, backwards. With `known` > 0 the first `known` frames are given, and the chain
+    goes on from them."""
+    starts = window_starts(num_frames, window, overlap)
+    length = min(window, num_frames)
+    first = 0 if known else next(i for i, start in enumerate(starts) if start <= condition_frame < start + length)
+    made, windows = set(range(known)), []
+    for i in (*range(first, len(starts)), *reversed(range(first))):
+        here = tuple(f for f in range(length) if starts[i] + f in made)
+        of_picture = not here
+        nearest = condition_frame - starts[i] if of_picture else here[-1] if i >= first else here[0]
+        windows.append(Window(starts[i], length, here, nearest, of_picture))
+        made |= set(range(starts[i], starts[i] + length))
+    return tuple(windows)
+
+
+def plan(settings: PIASettings, known: int = 0) -> tuple[Window, ...]:
+    """The windows of a clip of `known` given frames and `settings.num_frames` new ones: a single one where they fit."""
+    frames = settings.num_frames + known
+    length = frames if frames <= (settings.window or MAX_WINDOW) else settings.window_frames
+    start = frame_index(settings.condition_frame, settings.num_frames)
+    return plan_chain(frames, length, min(settings.overlap, length - 1), start, known)
+
+
+def window_affinity(settings: PIASettings, window: Window, known: int = 0) -> Tensor:
+    """The affinity of a window's frames, [length] float32 in [0, 1].
+
+    The motion's table at the distance from the window's condition frame. A curve counts over the whole clip's new
+    frames, and is 1 where a known frame is the condition image. Windows that go on from known frames have the style of
+    `style_transfer` already, so that they take the tables of `animate`.
+    """
+    s = settings
+    if s.affinity is not None:
+        curve = resample_curve(s.affinity, s.num_frames)
+        places = (torch.arange(window.start, window.start + window.length) - known).clamp(min=0)
+        scores = curve[places]
+        if not window.of_picture:
+            scores[window.condition_frame] = 1.0
+        return scores
+    motion = "animate" if s.motion == "style_transfer" and not window.of_picture else s.motion
+    return affinity_scores(window.length, window.condition_frame, motion, s.magnitude)
+
+
+def clip_affinity(settings: PIASettings, known: int = 0) -> Tensor:
+    """The affinity with which each new frame of the clip is made, [num_frames]."""
+    scores = torch.ones(settings.num_frames + known)
+    for window in plan(settings, known):
+        new = [f for f in range(window.length) if f not in window.known]
+        scores[window.frames][new] = window_affinity(settings, window, known)[new]
+    return scores[known:]

@@ -1,0 +1,100 @@
+"""Windows of long clips: every frame is made once, from frames that are there, at the affinity that training knows."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_pia.affinity import affinity_scores
+from lib_pia.settings import PIASettings
+from lib_pia.windows import Window, clip_affinity, plan, plan_chain, window_affinity, window_starts
+
+
+@st.composite
+def chains(draw):
+    window = draw(st.integers(8, 32))
+    frames = draw(st.integers(2, 512))
+    known = draw(st.integers(0, 6))
+    return frames + known, window, draw(st.integers(1, window // 2)), draw(st.integers(0, frames - 1)), known
+
+
+@given(chains())
+def test_every_frame_is_made_once_from_frames_that_are_there(case):
+    frames, length, overlap, condition_frame, known = case
+    made = set(range(known))
+    for number, window in enumerate(plan_chain(frames, length, overlap, condition_frame, known)):
+        span = range(window.start, window.start + window.length)
+        assert span[0] >= 0 and span[-1] < frames and len(span) == min(length, frames)
+        assert [span[f] for f in window.known] == sorted(made & set(span))
+        assert window.of_picture == (number == 0 and not known)
+        if window.of_picture:
+            assert span[window.condition_frame] == condition_frame
+        else:
+            assert window.condition_frame in window.known
+            new = [f for f in range(window.length) if f not in window.known]
+            assert min(abs(f - window.condition_frame) for f in new) == 1 if new else True
+        made |= set(span)
+    assert made == set(range(frames))
+
+
+def test_a_chain_of_40():
+    assert plan_chain(40, 16, 4) == (
+        Window(0, 16, (), 0, True),
+        Window(12, 16, (0, 1, 2, 3), 3, False),
+        Window(24, 16, (0, 1, 2, 3), 3, False),
+    )
+    assert plan_chain(42, 16, 4)[-1] == Window(26, 16, tuple(range(14)), 13, False)
+
+
+def test_a_picture_in_the_middle_is_gone_on_from_to_both_sides():
+    windows = plan_chain(40, 16, 4, condition_frame=30)
+    assert windows == (
+        Window(24, 16, (), 6, True),
+        Window(12, 16, (12, 13, 14, 15), 12, False),
+        Window(0, 16, (12, 13, 14, 15), 12, False),
+    )
+
+
+def test_a_longer_clip_begins_as_the_shorter_one():
+    assert window_starts(40, 16, 4) == [0, 12, 24] and window_starts(64, 16, 4)[:3] == [0, 12, 24]
+    assert window_starts(41, 16, 4) == [0, 12, 24, 25] and window_starts(16, 16, 4) == [0]
+
+
+def test_one_window_as_long_as_it_fits():
+    assert [len(plan(PIASettings(num_frames=n))) for n in (2, 16, 32, 33)] == [1, 1, 1, 3]
+    assert plan(PIASettings(num_frames=32))[0] == Window(0, 32, (), 0, True)
+    assert plan(PIASettings(num_frames=32, window=16))[0].length == 16
+    assert plan(PIASettings(num_frames=12, condition_frame=-1))[0].condition_frame == 11
+    assert plan(PIASettings(num_frames=16), known=4) == (Window(0, 20, (0, 1, 2, 3), 3, False),)
+    assert plan(PIASettings(num_frames=32), known=4)[0] == Window(0, 16, (0, 1, 2, 3), 3, False)
+
+
+def test_affinity_in_one_window_is_that_of_before():
+    for values in ({}, {"motion": "loop"}, {"motion": "style_transfer"}, {"affinity": (1.0, 0.2)}):
+        s = PIASettings(num_frames=20, condition_frame=3, **values)
+        wanted = affinity_scores(20, 3, s.motion, s.magnitude, s.affinity)
+        assert torch.equal(clip_affinity(s), wanted)
+
+
+def test_affinity_of_later_windows_counts_from_the_frame_they_go_on_from():
+    s = PIASettings(num_frames=40, magnitude="large")
+    first, second, _ = plan(s)
+    assert torch.equal(window_affinity(s, second), affinity_scores(16, 3, "animate", "large"))
+    scores = clip_affinity(s)
+    assert scores[16] == pytest.approx(0.8) and scores[0] == 1 and len(scores) == 40  # frame 16 is one after the known
+
+
+def test_style_transfer_goes_on_by_the_tables_of_animate():
+    s = PIASettings(num_frames=40, motion="style_transfer")
+    first, second, _ = plan(s)
+    assert window_affinity(s, first)[0] == 0.5
+    assert torch.equal(window_affinity(s, second), affinity_scores(16, 3, "animate", "moderate"))
+
+
+def test_a_curve_counts_over_the_whole_clip():
+    s = PIASettings(num_frames=40, affinity=(1.0, 0.0))
+    _, second, _ = plan(s)
+    scores = window_affinity(s, second)
+    assert scores[3] == 1 and scores[4] == pytest.approx(1 - 16 / 39) and clip_affinity(s)[-1] == 0
+    known = clip_affinity(PIASettings(num_frames=8, affinity=(0.5, 0.1)), known=4)
+    assert known[0] == 0.5 and known[-1] == pytest.approx(0.1)
