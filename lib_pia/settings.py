@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import SettingsError
-from .settings_fields import FIELD, FIELDS, MAX_WINDOW, TRAINED_WINDOW, ClipPicture, Field
+from .settings_fields import CHAIN_OVERLAP, FIELD, FIELDS, MAX_WINDOW, TRAINED_WINDOW, ClipPicture, Field
 from .settings_values import checked, refuse, shown
 
 DIGEST = 10  # characters of a file's SHA-256 in the infotext
@@ -36,7 +36,7 @@ class PIASettings:
     interpolate: int = 1
     longer: str = "chain"
     window: int | None = None
-    overlap: int = 4
+    overlap: int | None = None
     anchor: float = 0.0
     pictures: tuple[ClipPicture, ...] = ()
     continue_from: str | None = None
@@ -69,7 +69,7 @@ class PIASettings:
             )
 
     def _check_windows(self) -> None:
-        if self.overlap > self.window_frames // 2:
+        if self.overlap_frames > self.window_frames // 2:
             raise SettingsError(
                 f"PIA setting overlap is {self.overlap} with windows of {self.window_frames} frames; "
                 f"it must be at most {self.window_frames // 2}, half a window."
@@ -117,6 +117,11 @@ class PIASettings:
     def window_frames(self) -> int:
         """L, the frames of one window in a clip of several."""
         return self.window or TRAINED_WINDOW
+
+    @property
+    def overlap_frames(self) -> int:
+        """K, the frames that two windows share."""
+        return self.overlap or (self.window_frames // 2 if self.longer == "slide" else CHAIN_OVERLAP)
 
     @property
     def is_long(self) -> bool:

@@ -33,7 +33,7 @@ def valid_settings():
         "interpolate": st.sampled_from([1, 2, 4]),
         "longer": st.just("chain"),
         "window": st.none() | st.integers(8, 32),
-        "overlap": st.integers(1, 4),
+        "overlap": st.none() | st.integers(1, 4),
         "anchor": st.floats(0, 1),
         "continue_whole": st.booleans(),
         "mask_means": st.sampled_from(["keep", "motion", "both"]),

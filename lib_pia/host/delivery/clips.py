@@ -27,8 +27,9 @@ class MadeClip:
 
 
 def cut_into_clips(made: MadeClips, processed: Any) -> list[MadeClip]:
-    """The clips among the host's pictures. Grids and masks that settings put between them are left out."""
-    p, size = made.p, made.request.rows
+    """The clips among the host's pictures, their new frames. Grids and masks that settings put between them are left
+    out, and so are the frames that were given."""
+    p, size, known = made.p, made.request.rows, made.request.known
     pictures = processed.images[processed.index_of_first_image :]
     infotexts = processed.infotexts[processed.index_of_first_image :]
     total = sum(made.frame_counts)
@@ -37,11 +38,11 @@ def cut_into_clips(made: MadeClips, processed: Any) -> list[MadeClip]:
     clips, start = [], 0
     for number, count in enumerate(made.frame_counts):
         first = number * size
-        if count:
+        if count > known:
             clips.append(
                 MadeClip(
                     number,
-                    frames[start : start + count],
+                    frames[start + known : start + count],
                     p.all_seeds[first],
                     p.all_subseeds[first],
                     p.all_prompts[first],
