@@ -80,8 +80,8 @@ class ClipRun:
         if self.settings.attention_of:
             if self.travel is not None:
                 raise SettingsError(
-                    "PIA setting attention_of cannot follow a prompt whose text changes from frame to frame; leave one of "
-                    "them out."
+                    "PIA setting attention_of cannot follow a prompt whose text changes from frame to frame; leave one "
+                    "of them out."
                 )
             self.attention = WordAttention(p, self.settings.attention_of, self.request.rows)
         model = self._load()
