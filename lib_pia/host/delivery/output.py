@@ -65,6 +65,9 @@ class Delivery:
         picture = self.made.picture(clip.number, clip.frames[0].size)
         if self.made.request.settings.color_match > 0 and picture is not None:
             clip.frames = self._matched(clip, picture)
+        continued = self.made.request.continued
+        if continued and self.made.request.settings.continue_whole:
+            clip.frames = [*continued.fitted(self.p, clip.frames[0].size), *clip.frames]
         temporary = None if self.saves else temporary_folder()
         try:
             clip.files = self.writer.write(clip, temporary)
