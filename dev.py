@@ -2,7 +2,8 @@
 
 python dev.py demo [--once] [--port N]     a clip from a picture in the repository, then the page on localhost
 python dev.py test [pytest arguments]      everything that CI runs
-python dev.py bench NAME                   tables, each from one run (engine, fidelity, clip, miniature, animatebench)
+python dev.py bench NAME                   tables, each from one run (engine, fidelity, clip, miniature, animatebench,
+                                           beyond)
 python dev.py lint                         ruff
 """
 
@@ -20,7 +21,7 @@ VENV = ROOT / ".venv"
 REQUIREMENTS = [(ROOT / "requirements" / "dev.txt", []), (ROOT / "requirements" / "dev-nodeps.txt", ["--no-deps"])]
 PYTHONS = ((3, 11), (3, 12))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench")
+BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "beyond")
 
 
 class DevError(Exception):
