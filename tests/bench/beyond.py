@@ -208,18 +208,21 @@ def travel(bench: Bench) -> Iterator[Row]:
 def brush(bench: Bench) -> Iterator[Row]:
     ratios = []
     for case, _ in composed_cases(bench.pictures):
-        first = case.scene.figures[0]
-        mask = Image.new("L", (64, 64), 0)
-        half = 14
-        mask.paste(255, tuple(int(v) for v in (first.x - half, first.y - half, first.x + half, first.y + half)))
         settings = {"mask_means": "motion", "magnitude": "large"}
-        masked = {"mask": bench.host.base64(mask), "mask_blur": 0}
+        masked = {"mask": bench.host.base64(around_first(case.scene)), "mask_blur": 0}
         frames = bench.clip(case.scene, case.prompt, settings, seed=case.seed, **masked)
         inside, outside = (score.mean_displacement(path) for path in score.tracks(frames, case.scene))
         ratios.append((inside, outside))
     inside, outside = np.mean(ratios, axis=0)
     told = f"{outside / max(inside, 1e-9):.2f} ({outside:.1f} px outside, {inside:.1f} px inside)"
     yield Row("motion brush over one of two shapes: motion outside / inside", "<= 0.25", told, outside <= 0.25 * inside)
+
+
+def around_first(scene: Scene) -> Image.Image:
+    """White where the first figure is nearer than the second: what one would paint to let it move."""
+    ys, xs = np.mgrid[:64, :64] + 0.5
+    first, second = (np.hypot(xs - figure.x, ys - figure.y) for figure in scene.figures)
+    return Image.fromarray(np.where(first < second, 255, 0).astype(np.uint8))
 
 
 def clamp(bench: Bench) -> Iterator[Row]:
