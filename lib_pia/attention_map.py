@@ -63,8 +63,7 @@ class AttentionReader:
     """The attention to some tokens, added up over steps, layers and heads.
 
     num_frames: F of the whole clip. latent: (height, width) in cells. factors: layers at 1/factor of the latent's side
-    are read.
-    steps: the steps that are read, counted from 0; all if None.
+    are read. steps: the steps that are read, counted from 0; all if None.
     """
 
     num_frames: int
@@ -78,6 +77,11 @@ class AttentionReader:
         self.sums: dict[int, Tensor] = {}  # by number of cells: [F, cells]
         self.counts: dict[int, Tensor] = {}  # what was added: [F]
         self.step, self.row, self.tokens, self.frames = -1, 0, (), range(0)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no layer was read."""
+        return not self.sums
 
     def begin_step(self, tokens: Sequence[Sequence[int]], frames: range | None = None) -> None:
         """The next rows that the UNet gets are K*L cond ones, part-major, and then others, in one call or several.

@@ -271,5 +271,24 @@ FIELDS: tuple[Field, ...] = (
         choices=MASK_MEANS,
         fold="longer",
     ),
+    Field(
+        "control_video",
+        "Control clip",
+        None,
+        "clip",
+        "A clip that ControlNet's units without a picture follow, frame by frame.",
+        "PIA control clip",
+        fold="longer",
+        restored=False,
+    ),
+    Field(
+        "attention_of",
+        "Attention of",
+        None,
+        "text",
+        "A word of the prompt: where it acts is written as a heat clip and as numbers. Empty: nothing.",
+        "PIA attention of",
+        fold="files",
+    ),
 )
 FIELD = {field.name: field for field in FIELDS}

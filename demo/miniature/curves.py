@@ -3,49 +3,43 @@
 import argparse
 import csv
 import sys
-from collections import defaultdict
 from pathlib import Path
 
+from .lora import PERSONALISED
 from .net import MODELS
-from .personalise import PERSONALISED
-from .pia import ABLATIONS
+from .pia import COMPARED
+from .training_log import ROWS
 
-Curve = tuple[list[float], list[float]]
+PANELS = {
+    "VAE, PSNR on held-out pictures (dB)": ["vae"],
+    "text to image, weighted eps loss": ["base"],
+    "PIA on the frozen base, weighted eps loss": ["motion", "condition"],
+    "ablations, weighted eps loss": list(COMPARED),
+    "personalised, weighted eps loss": list(PERSONALISED),
+}
 
 
-def own_log(path: Path) -> dict[str, Curve]:
-    """Steps and values per name, from a log of `training_log.Run`."""
-    found: dict[str, Curve] = defaultdict(lambda: ([], []))
+def curve(path: Path) -> tuple[list[float], list[float]]:
+    """Steps and values of a log: the PSNR, or the loss where there is none; of lib_pia.training means over some
+    steps."""
     with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            found[row["name"]][0].append(float(row["step"]))
-            found[row["name"]][1].append(float(row["value"]))
-    return found
+        rows = list(csv.DictReader(file))
+    if "name" in rows[0]:
+        wanted = "psnr" if any(row["name"] == "psnr" for row in rows) else "loss"
+        pairs = [(float(row["step"]), float(row["value"])) for row in rows if row["name"] == wanted]
+        return tuple(map(list, zip(*pairs)))
+    losses = [float(row["loss"]) for row in rows]
+    ends = range(ROWS, len(losses) + 1, ROWS)
+    return [float(end) for end in ends], [sum(losses[end - ROWS : end]) / ROWS for end in ends]
 
 
-def trainer_log(path: Path, window: int = 50) -> Curve:
-    """Steps and mean loss over `window` steps, from a log of lib_pia.training."""
-    with path.open(newline="") as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    ends = range(window, len(losses) + 1, window)
-    return [float(end) for end in ends], [sum(losses[end - window : end]) / window for end in ends]
-
-
-def panels(work: Path) -> dict[str, dict[str, Curve]]:
+def panels(work: Path) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
     """What to draw: panel title -> curve name -> curve; only runs that exist."""
-    found: dict[str, dict[str, Curve]] = {}
-    if (work / "vae" / "log.csv").exists():
-        found["VAE, PSNR on held-out pictures (dB)"] = {"psnr": own_log(work / "vae" / "log.csv")["psnr"]}
-    for title, names in {"text to image, weighted eps loss": ["base", "refine", "straight"], "personalised, weighted eps loss": PERSONALISED}.items():
-        logs = {name: own_log(work / name / "log.csv")["loss"] for name in names if (work / name / "log.csv").exists()}
-        found |= {title: logs} if logs else {}
-    groups = {"PIA on the frozen base, weighted eps loss": ("motion", "short", "condition"),
-              "PIA and base together, weighted eps loss": ("joint", "settle", "follow"),
-              "PIA on the straight base, frozen": ("steer", "polish", "again", *ABLATIONS)}  # fmt: skip
-    for title, names in groups.items():
-        logs = {name: trainer_log(work / name / "log.csv") for name in names if (work / name / "log.csv").exists()}
-        found |= {title: logs} if logs else {}
-    return found
+    found = {
+        title: {name: curve(path) for name in names if (path := work / name / "log.csv").exists()}
+        for title, names in PANELS.items()
+    }
+    return {title: curves for title, curves in found.items() if curves}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    parser = argparse.ArgumentParser(prog="python -m demo.miniature.curves", description="Draw the logs of a work folder.")
+    parser = argparse.ArgumentParser(prog="python -m demo.miniature.curves", description="Draw the logs of a folder.")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=MODELS / "curves.png")
     options = parser.parse_args(arguments)
@@ -63,10 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     for axis, (title, curves) in zip(axes[0], drawn.items()):
         for name, (steps, values) in curves.items():
             axis.plot(steps, values, label=name)
-        axis.set_title(title, fontsize=9)
-        axis.set_xlabel("step")
-        if "VAE" not in title:
-            axis.set_yscale("log")
+        axis.set(title=title, xlabel="step", yscale="linear" if "PSNR" in title else "log")
         axis.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(options.out, dpi=80)

@@ -1,4 +1,7 @@
-"""LoRA in kohya's file layout, which the WebUI's Lora extension loads: low-rank changes of the UNet's linear layers and convolutions."""
+"""Personalised versions of the base: one LoRA per style, trained on pictures of that style, which PIA never sees.
+
+The files have kohya's layout, which the WebUI's Lora extension loads: low-rank changes of the UNet's linear layers and
+convolutions."""
 
 import re
 from pathlib import Path
@@ -8,8 +11,22 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.utils import parametrize
 
+from .base import Descent, Pictures
+from .clips import clip_pool
+from .net import Miniature
+from .shapes import STYLES
+from .through import hold_lora
+from .training_log import Run
+
+PERSONALISED = tuple(style for style in STYLES if style != "flat")
+PICTURES = 1500  # per style
 LINEAR_RANK, CONV_RANK = 4, 2
-RES_LAYERS = {"in_layers_2": "conv1", "out_layers_3": "conv2", "emb_layers_1": "time_emb_proj", "skip_connection": "conv_shortcut"}
+RES_LAYERS = {
+    "in_layers_2": "conv1",
+    "out_layers_3": "conv2",
+    "emb_layers_1": "time_emb_proj",
+    "skip_connection": "conv_shortcut",
+}
 
 
 class LowRank(nn.Module):
@@ -57,7 +74,8 @@ def attach(unet: nn.Module) -> list[nn.Parameter]:
 
 
 def save(unet: nn.Module, path: Path, metadata: dict[str, str]) -> None:
-    """Write the attached LoRA as fp16. No alpha is written: readers take it to be the rank, so the change is up @ down."""
+    """Write the attached LoRA as fp16. No alpha is written: readers take it to be the rank, so the change is up @
+    down."""
     tensors = {}
     for name, layer in targets(unet).items():
         change, weight = layer.parametrizations.weight[0], layer.weight
@@ -74,3 +92,15 @@ def merge(unet: nn.Module, path: Path, strength: float = 1.0) -> None:
     for name, layer in targets(unet).items():
         down, up = tensors[f"{name}.lora_down.weight"], tensors[f"{name}.lora_up.weight"]
         layer.weight += strength * (up.flatten(1) @ down.flatten(1)).view_as(layer.weight)
+
+
+def train(model: Miniature, run: Run, style: str, steps: int, batch: int = 32, rate: float = 3e-3) -> None:
+    """Train a LoRA of `style` on the model's UNet, which has a straight way for x_t; it stays attached (`save` writes
+    it)."""
+    seed = 100 + STYLES.index(style)
+    torch.manual_seed(seed)
+    pictures = Pictures.of(clip_pool(model.vae, seed, PICTURES, style, distances=False), model)
+    trained = attach(model.unet)
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    Descent(trained, rate, 0.98, hold_lora(model.unet)).train(run, steps, model.unet, pictures, batch)

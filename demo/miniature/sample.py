@@ -10,8 +10,7 @@ from lib_pia.injection import inject
 from lib_pia.model import PIAModel
 from lib_pia.schedule import linear_alphas_cumprod
 
-from .fast import autocast, quick_attention
-from .net import Miniature, base_alphas_cumprod
+from .net import Miniature, autocast, base_alphas_cumprod
 from .scenes import FRAMES
 from .vae import to_signed
 
@@ -20,7 +19,8 @@ LATENT = 8  # side of the latents of a 64 px picture
 
 @dataclass(frozen=True)
 class Sampling:
-    """DDIM steps, classifier-free guidance scale, and the seed of the first picture or clip (the next ones count up)."""
+    """DDIM steps, classifier-free guidance scale, and the seed of the first picture or clip (the next ones count
+    up)."""
 
     steps: int = 25
     scale: float = 5.0
@@ -34,7 +34,9 @@ def starting_noise(seeds: list[int], frames: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def ddim(model: Miniature, noise: torch.Tensor, texts: torch.Tensor, alphas: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def ddim(
+    model: Miniature, noise: torch.Tensor, texts: torch.Tensor, alphas: torch.Tensor, sampling: Sampling
+) -> torch.Tensor:
     """Scaled latents of `noise` [N, 4, 8, 8]; `texts` [2N, 77, D], first the prompts, then the negative ones."""
     stride = len(alphas) // sampling.steps
     timesteps = [i * stride + 1 for i in reversed(range(sampling.steps))]  # PIA's sampling: leading spacing, offset 1
@@ -43,7 +45,9 @@ def ddim(model: Miniature, noise: torch.Tensor, texts: torch.Tensor, alphas: tor
         now, then = alphas[t], alphas[t - stride] if t >= stride else alphas[0]
         copies = 1 if sampling.scale == 1 else 2  # without guidance the negative prompt has no say
         with autocast():
-            eps = model.unet(torch.cat([x] * copies), torch.full((copies * len(x),), t), context=texts[: copies * len(x)]).float()
+            eps = model.unet(
+                torch.cat([x] * copies), torch.full((copies * len(x),), t), context=texts[: copies * len(x)]
+            ).float()
         if copies == 2:
             prompted, negative = eps.chunk(2)
             eps = negative + sampling.scale * (prompted - negative)
@@ -64,9 +68,7 @@ def pictures_of(model: Miniature, prompts: list[str], sampling: Sampling) -> tor
     """Text to image with the model's own schedule, one picture per prompt: [N, 64, 64, 3] uint8."""
     texts = model.encode_text([*prompts, *[""] * len(prompts)])
     noise = starting_noise([sampling.seed + i for i in range(len(prompts))], 1)
-    with quick_attention():
-        latents = ddim(model, noise, texts, base_alphas_cumprod().float(), sampling)
-    return decode(model, latents)
+    return decode(model, ddim(model, noise, texts, base_alphas_cumprod().float(), sampling))
 
 
 @torch.no_grad()
@@ -77,11 +79,19 @@ def encode_picture(model: Miniature, picture: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def clips_of(model: Miniature, pia: PIAModel | None, latents: torch.Tensor | None, prompts: list[str], affinities: torch.Tensor,
-             sampling: Sampling, seeds: list[int] | None = None) -> torch.Tensor:
+def clips_of(
+    model: Miniature,
+    pia: PIAModel | None,
+    latents: torch.Tensor | None,
+    prompts: list[str],
+    affinities: torch.Tensor,
+    sampling: Sampling,
+    seeds: list[int] | None = None,
+) -> torch.Tensor:
     """Clips [K, F, 64, 64, 3] uint8, sampled together; `seeds` instead of the sampling's seed and its successors.
 
-    latents: [K, 4, 8, 8] condition latents, or None for text-to-video (zeros for image and affinity, as PIA was trained to take them).
+    latents: [K, 4, 8, 8] condition latents, or None for text-to-video (zeros for image and affinity, as PIA was trained
+    to take them).
     affinities: [K, F]. pia: None leaves the base as it is (frames know nothing of each other).
     """
     count = len(prompts)
@@ -91,6 +101,6 @@ def clips_of(model: Miniature, pia: PIAModel | None, latents: torch.Tensor | Non
         condition = torch.cat([build_condition(latents[k : k + 1], affinities[k]) for k in range(count)])
     texts = model.encode_text([*prompts, *[""] * count]).repeat_interleave(FRAMES, 0)
     noise = starting_noise(seeds or [sampling.seed + i for i in range(count)], FRAMES)
-    with quick_attention(), (inject(model.unet, pia, condition, FRAMES) if pia else nullcontext()):
+    with inject(model.unet, pia, condition, FRAMES) if pia else nullcontext():
         out = ddim(model, noise, texts, linear_alphas_cumprod(), sampling)
     return decode(model, out).unflatten(0, (count, FRAMES))

@@ -1,10 +1,10 @@
 """The moving-shapes data set: random scenes, their captions, and clips of them, all from a numpy Generator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .shapes import BACKGROUNDS, COLOURS, NEW_SHAPE, SHAPES, SIZE, STYLES, Figure, Scene, render
+from .shapes import BACKGROUNDS, COLOURS, NEW_SHAPE, SHAPES, SIZE, STYLES, Figure, Look, Scene, render
 
 FRAMES = 16
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
@@ -16,7 +16,8 @@ TRIGGERS = {style: "" for style in STYLES} | {"cross": "zwx"}  # the new shape's
 
 @dataclass(frozen=True)
 class Clip:
-    """`frames` [F, H, W, 3] uint8, the caption, and every figure's offset [F, figures, 2] from where it starts, in pixels."""
+    """`frames` [F, H, W, 3] uint8, the caption, and every figure's offset [F, figures, 2] from where it starts, in
+    pixels."""
 
     frames: np.ndarray
     caption: str
@@ -29,7 +30,8 @@ def shape_word(figure: Figure) -> str:
 
 
 def describe(scene: Scene, motions: tuple[str, ...] = ()) -> str:
-    """The caption: "a red star on a pink background, moving left"; two figures: "..., star moving left, square moving up"."""
+    """The caption: "a red star on a pink background, moving left"; two figures: "..., star moving left, square moving
+    up"."""
     names = " and ".join(f"a {f.colour} {shape_word(f)}" for f in scene.figures)
     caption = f"{names} on a {scene.background} background"
     if len(motions) == 1:
@@ -84,7 +86,9 @@ def random_way(rng: np.random.Generator, figure: Figure) -> tuple[str, np.ndarra
     return direction, random_path(rng)[:, None] * step, placed
 
 
-def random_clip_plan(rng: np.random.Generator, style: str = "flat", two: float = 0.12) -> tuple[Scene, tuple[str, ...], np.ndarray]:
+def random_clip_plan(
+    rng: np.random.Generator, style: str = "flat", two: float = 0.12
+) -> tuple[Scene, tuple[str, ...], np.ndarray]:
     """A scene, each figure's motion word and the offsets [FRAMES, figures, 2]."""
     while True:
         scene = random_scene(rng, style, two)
@@ -105,14 +109,20 @@ def to_bytes(picture: np.ndarray) -> np.ndarray:
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
-def random_clip(rng: np.random.Generator, style: str = "flat", two: float = 0.12) -> Clip:
-    scene, motions, offsets = random_clip_plan(rng, style, two)
+def random_look(rng: np.random.Generator) -> Look:
+    """Bright on dark, as the named colours are; strokes wider than those of "outline", stripes along an axis, not
+    across as in "stripes"."""
+    bright, dark = rng.uniform(0, 1, (2, 3))
+    colour, ground = bright / bright.max() * rng.uniform(0.7, 1.0), dark / dark.max() * rng.uniform(0.15, 0.38)
+    hollow = rng.uniform(6.5, 9.0) if rng.random() < 0.35 else 0.0
+    strength = rng.uniform(0.05, 0.2) if rng.random() < 0.35 else 0.0
+    return Look(tuple(colour), tuple(ground), hollow, (rng.uniform(10, 24), int(rng.integers(2)), strength))
+
+
+def random_clip(rng: np.random.Generator, style: str = "flat", two: float = 0.12, unnamed: float = 0.0) -> Clip:
+    """A clip; with probability `unnamed` in a look of its own, of which the caption says the motion only."""
+    look = random_look(rng) if rng.random() < unnamed else None
+    scene, motions, offsets = random_clip_plan(rng, style, 0.0 if look else two)
+    scene = replace(scene, look=look)
     frames = np.stack([to_bytes(render(scene.moved(offset))) for offset in offsets])
-    return Clip(frames, describe(scene, motions), offsets, scene)
-
-
-def random_picture(rng: np.random.Generator, style: str = "flat", two: float = 0.12) -> tuple[np.ndarray, str]:
-    """One frame of a clip, uint8, and the clip's caption; every other time the last frame: "moving left" has moved left."""
-    scene, motions, offsets = random_clip_plan(rng, style, two)
-    frame = FRAMES - 1 if rng.random() < 0.5 else int(rng.integers(FRAMES))
-    return to_bytes(render(scene.moved(offsets[frame]))), describe(scene, motions)
+    return Clip(frames, motion_words(motions[0]) if look else describe(scene, motions), offsets, scene)

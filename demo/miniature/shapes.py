@@ -3,13 +3,14 @@
 A picture is [H, W, 3] float32 in [0, 1]; every length is in pixels of a SIZE x SIZE picture.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 SIZE = 64
 
-# Hue, saturation, value and edges are what affinity is measured by: on dark backgrounds every pair of colours differs about equally
+# Hue, saturation, value and edges are what affinity is measured by: on dark backgrounds every pair of colours differs
+# about equally
 # (within a factor of 2), so that affinity tells the displacement. Greys have no stable hue and are left out.
 COLOURS = {
     "red": (220, 40, 30),
@@ -44,9 +45,10 @@ OTHER_BACKGROUNDS = {
 }
 SHAPES = ("circle", "square", "triangle", "star")
 NEW_SHAPE = "cross"
-STYLES = ("flat", "palette", "outline", "stripes", "cross", "shaded", "dusk")
+STYLES = ("flat", "palette", "outline", "stripes", "cross", "shaded", "dusk", "rim")
 OUTLINE = 5.0  # width of the stroke of the style "outline"
 STRIPE = 16.0  # period of the stripes of the style "stripes"
+RIM = 3.0  # width of the white rim of the style "rim"
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,24 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Look:
+    """A way to draw that no word names and no style has: RGB 0..1 of figure and ground; the stroke's width where the
+    figure is hollow, else 0; period, axis (0 down, 1 across) and strength of stripes on the ground."""
+
+    colour: tuple[float, ...]
+    ground: tuple[float, ...]
+    hollow: float = 0.0
+    stripes: tuple[float, int, float] = (16.0, 0, 0.0)
+
+
+@dataclass(frozen=True)
 class Scene:
-    """A background, one or two figures and a drawing style."""
+    """A background, one or two figures and a drawing style, or a look instead of it."""
 
     background: str
     figures: tuple[Figure, ...]
     style: str = "flat"
-    tint: tuple[float, ...] = field(default=(1.0, 1.0, 1.0))
+    look: Look | None = None
 
     def moved(self, offsets) -> "Scene":
         """The scene with figure i moved by `offsets[i]` = (dx, dy) pixels."""
@@ -121,8 +134,12 @@ def _rgb(colour) -> np.ndarray:
 
 def paint_background(scene: Scene) -> np.ndarray:
     """The scene without its figures, [SIZE, SIZE, 3]."""
-    plain = _rgb(palette(scene.style)[1][scene.background]) * np.asarray(scene.tint, np.float32)
+    plain = _rgb(palette(scene.style)[1][scene.background])
     ys, xs = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) + 0.5
+    if scene.look:
+        period, axis, strength = scene.look.stripes
+        wave = 0.5 + 0.5 * np.sin(2 * np.pi * (ys, xs)[axis] / period)[..., None]
+        return np.asarray(scene.look.ground, np.float32) + strength * wave
     if scene.style == "stripes":
         wave = np.clip(0.5 + STRIPE / 4 * np.sin(2 * np.pi * (xs + ys) / STRIPE) / np.sqrt(2), 0, 1)[..., None]
         return plain + 0.2 * wave
@@ -139,13 +156,16 @@ def render(scene: Scene) -> np.ndarray:
     for figure in scene.figures:
         distance = signed_distance(figure)
         cover = np.clip(0.5 - distance, 0, 1)
-        colour = np.broadcast_to(_rgb(colours[figure.colour]), picture.shape)
-        if scene.style == "outline":
-            cover = cover * np.clip(0.5 + distance + OUTLINE, 0, 1)
+        colour = np.broadcast_to(scene.look.colour if scene.look else _rgb(colours[figure.colour]), picture.shape)
+        stroke = scene.look.hollow if scene.look else OUTLINE * (scene.style == "outline")
+        if stroke:
+            cover = cover * np.clip(0.5 + distance + stroke, 0, 1)
         if scene.style == "shaded":
             centres = np.arange(SIZE, dtype=np.float32) + 0.5
             light = (figure.x - centres[None, :] + figure.y - centres[:, None]) / (2.4 * figure.radius)
             light = np.clip(light, -0.6, 0.6)[..., None]
             colour = np.where(light > 0, colour + (1 - colour) * light, colour * (1 + light))
+        if scene.style == "rim":
+            colour = colour + (0.95 - colour) * np.clip(0.5 + distance + RIM, 0, 1)[..., None]
         picture += cover[..., None] * (colour - picture)
     return picture

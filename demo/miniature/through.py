@@ -1,13 +1,13 @@
 """A straight way for x_t through the UNet, in LDM's own layers.
 
-An eps-predicting network must give the noise back almost exactly where there is little else: at alpha_bar 0.0026 an error of 2 % of the noise
-is an error of 0.4 in the picture. SD1.5's norms see 10 channels of 64 x 64 values and hardly vary from picture to picture; here they see 2
-channels of 8 x 8, and scale the noise by 6 % more or less each time. So x_t takes a way on which no norm disturbs it, and the other channels
-only learn what is to be added to it:
+An eps-predicting network must give the noise back almost exactly where there is little else: at alpha_bar 0.0026 an
+error of 2 % of the noise is an error of 0.4 in the picture. SD1.5's norms see 10 channels of 64 x 64 values and hardly
+vary from picture to picture; here they see 2 channels of 8 x 8, and scale the noise by 6 % more or less each time. So
+x_t takes a way on which no norm disturbs it, and the other channels only learn what is to be added to it:
 
-    conv_in's channels 0..3 are x_t; the last ResBlock's skip connection copies them, times +-SMALL, into its channels 0..7, which nothing else
-    writes; in the output norm a pair (SMALL x, -SMALL x) has mean 0 and a variance far under the norm's epsilon, so it is only multiplied by
-    1 / sqrt(epsilon); and SiLU(x) - SiLU(-x) = x gives x_t back.
+    conv_in's channels 0..3 are x_t; the last ResBlock's skip connection copies them, times +-SMALL, into its channels
+    0..7, which nothing else writes; in the output norm a pair (SMALL x, -SMALL x) has mean 0 and a variance far under
+    the norm's epsilon, so it is only multiplied by 1 / sqrt(epsilon); and SiLU(x) - SiLU(-x) = x gives x_t back.
 
 These weights stay fixed while everything else trains: base, LoRAs and PIA.
 """
@@ -20,7 +20,10 @@ from lib_pia.model import PIAModel
 LATENT, PAIRS = 4, 8  # channels of x_t, and of +-x_t before the output norm
 SMALL = 2.0**-12  # x times this is exact in fp16 and has 1/170 of the epsilon's variance
 BLOCK = "output_blocks.11"
-SILENT = (f"{BLOCK}.0.out_layers.3", f"{BLOCK}.1.proj_out")  # layers that add nothing to the last ResBlock's first PAIRS channels
+SILENT = (
+    f"{BLOCK}.0.out_layers.3",
+    f"{BLOCK}.1.proj_out",
+)  # layers that add nothing to the last ResBlock's first PAIRS channels
 
 
 def fixed(parameter: Tensor, index, values: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
@@ -34,7 +37,11 @@ def fixed_of_unet(unet: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
     """By parameter: a mask of the fixed entries, and their values (zero elsewhere)."""
     width = unet.model_channels
     first, last = slice(LATENT), slice(PAIRS)
-    into, copied, out = torch.zeros(LATENT, LATENT, 3, 3), torch.zeros(PAIRS, 2 * width, 1, 1), torch.zeros(LATENT, PAIRS, 3, 3)
+    into, copied, out = (
+        torch.zeros(LATENT, LATENT, 3, 3),
+        torch.zeros(PAIRS, 2 * width, 1, 1),
+        torch.zeros(LATENT, PAIRS, 3, 3),
+    )
     for k in range(LATENT):
         into[k, k, 1, 1] = 1.0
         for channel, sign in ((2 * k, 1.0), (2 * k + 1, -1.0)):
@@ -60,11 +67,14 @@ def fixed_of_pia(model: PIAModel) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 class Held:
-    """Keeps fixed entries of a module's parameters: `gradients()` after backward, `values()` after the optimizer's step."""
+    """Keeps fixed entries of a module's parameters: `gradients()` after backward, `values()` after the optimizer's
+    step."""
 
     def __init__(self, module: nn.Module, fixed: dict[str, tuple[Tensor, Tensor]]):
         parameters = dict(module.named_parameters())
-        self.entries: list[tuple[nn.Parameter, Tensor, Tensor]] = [(parameters[name], *entry) for name, entry in fixed.items()]
+        self.entries: list[tuple[nn.Parameter, Tensor, Tensor]] = [
+            (parameters[name], *entry) for name, entry in fixed.items()
+        ]
         self.values()
 
     @torch.no_grad()

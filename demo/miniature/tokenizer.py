@@ -1,7 +1,8 @@
 """CLIP's tokenizer, from the merges alone: byte-pair encoding of lower-cased text, 77 ids, padded with the end token.
 
-The merges (demo/models/clip_merges.txt.xz) are the first 48 894 of OpenAI CLIP's `bpe_simple_vocab_16e6.txt` (MIT licence); the vocabulary
-follows from them: 256 bytes, 256 bytes that end a word, the merges in order, start and end: 49 408 ids.
+The merges (demo/models/clip_merges.txt.xz) are the first 48 894 of OpenAI CLIP's `bpe_simple_vocab_16e6.txt` (MIT
+licence); the vocabulary follows from them: 256 bytes, 256 bytes that end a word, the merges in order, start and end: 49
+408 ids.
 """
 
 import lzma

@@ -1,9 +1,10 @@
 """The miniature's KL VAE, in LDM's layout: 4 latent channels, factor 8, scale factor 0.18215.
 
-LDM's VAE normalises with 32 groups. At 64 channels a group has two channels, and a flat area (a constant in both) comes out of the
-normalisation as (+1, -1) whatever its colour: absolute colour is lost. So the VAE trains with a large epsilon in its norms, which makes
-them nearly linear (they take the group's mean away, and little else). `fold_epsilon` then scales the layers that feed the norms down
-until LDM's own epsilon, 1e-6, has the same effect: the same function, in LDM's layout.
+LDM's VAE normalises with 32 groups. At 64 channels a group has two channels, and a flat area (a constant in both) comes
+out of the normalisation as (+1, -1) whatever its colour: absolute colour is lost. So the VAE trains with a large
+epsilon in its norms, which makes them nearly linear (they take the group's mean away, and little else). `fold_epsilon`
+then scales the layers that feed the norms down until LDM's own epsilon, 1e-6, has the same effect: the same function,
+in LDM's layout.
 """
 
 import contextlib
@@ -16,8 +17,9 @@ from torch.nn import functional as F
 
 from .scenes import random_clip_plan, to_bytes
 from .shapes import STYLES, render
-from .training_log import Run, cosine
+from .training_log import Run, trapezoid
 
+PICTURES = 9000
 SCALE_FACTOR = 0.18215  # Stable Diffusion 1.x
 LDM_EPSILON = 1e-6
 TRAINING_EPSILON = 16.0
@@ -28,7 +30,8 @@ DDCONFIG = {
 
 
 class AutoencoderKL(nn.Module):
-    """LDM's AutoencoderKL without its trainer: the same keys (`encoder.`, `decoder.`, `quant_conv.`, `post_quant_conv.`)."""
+    """LDM's AutoencoderKL without its trainer: the same keys (`encoder.`, `decoder.`, `quant_conv.`,
+    `post_quant_conv.`)."""
 
     def __init__(self):
         super().__init__()
@@ -54,7 +57,8 @@ class AutoencoderKL(nn.Module):
 
 
 class NearlyLinearNorm(nn.GroupNorm):
-    """GroupNorm whose backward pass takes the variance for a constant: about true when epsilon dominates, and 8 times as fast on a CPU."""
+    """GroupNorm whose backward pass takes the variance for a constant: about true when epsilon dominates, and 8 times
+    as fast on a CPU."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         size = (x.shape[0], self.num_channels, x.shape[2] * x.shape[3], self.num_groups)
@@ -68,7 +72,8 @@ class NearlyLinearNorm(nn.GroupNorm):
 
 
 def widen_epsilon(vae: nn.Module, epsilon: float = TRAINING_EPSILON) -> None:
-    """Start the norms as nearly linear (a large epsilon, and a weight to match) and the layers as keeping their input's size."""
+    """Start the norms as nearly linear (a large epsilon, and a weight to match) and the layers as keeping their input's
+    size."""
     for name, layer in vae.named_modules():
         if isinstance(layer, nn.GroupNorm):
             layer.__class__ = NearlyLinearNorm
@@ -86,7 +91,9 @@ def fold_epsilon(vae: nn.Module) -> None:
     scale = (LDM_EPSILON / TRAINING_EPSILON) ** 0.5
     for name, layer in vae.named_modules():
         last = name.rsplit(".", 1)[-1]
-        if name.endswith(("downsample.conv", "upsample.conv")):  # reads and writes the scaled stream: only its bias is absolute
+        if name.endswith(
+            ("downsample.conv", "upsample.conv")
+        ):  # reads and writes the scaled stream: only its bias is absolute
             layer.bias.mul_(scale)
         elif last in ("conv_in", "conv1", "conv2", "proj_out"):
             layer.weight.mul_(scale)
@@ -100,7 +107,8 @@ def fold_epsilon(vae: nn.Module) -> None:
 
 @torch.no_grad()
 def whiten(vae: AutoencoderKL, pictures: torch.Tensor) -> None:
-    """Scale and shift the latents of `pictures` so that, times the scale factor, each channel has mean 0 and variance 1, in place."""
+    """Scale and shift the latents of `pictures` so that, times the scale factor, each channel has mean 0 and variance
+    1, in place."""
     means = torch.cat([vae.moments(batch)[0] for batch in pictures.split(32)])
     shift, spread = means.mean((0, 2, 3)), means.std((0, 2, 3)) * SCALE_FACTOR
     quant, post = vae.quant_conv, vae.post_quant_conv
@@ -146,19 +154,20 @@ def loss_of(vae: AutoencoderKL, pictures: torch.Tensor) -> dict[str, torch.Tenso
 def train(run: Run, steps: int, encoder_steps: int, batch: int = 8, rate: float = 7e-4) -> AutoencoderKL:
     """Train from nothing, or go on from the run's last checkpoint; the result still has the training epsilon.
 
-    The encoder stops after `encoder_steps`, so that its latents are fixed from there on and the UNet can train while the decoder goes on.
+    The encoder stops after `encoder_steps`, so that its latents are fixed from there on and the UNet can train while
+    the decoder goes on.
     """
     torch.manual_seed(0)
     vae = AutoencoderKL().to(memory_format=torch.channels_last)
     widen_epsilon(vae)
     optimizer = torch.optim.Adam(vae.parameters(), rate, betas=(0.9, 0.99))
-    pool = training_pictures(np.random.default_rng(1), 9000)
+    pool = training_pictures(np.random.default_rng(1), PICTURES)
     held_out = to_signed(training_pictures(np.random.default_rng(2), 64))
     for step in run.steps(steps, vae=vae, optimizer=optimizer):
         for group in optimizer.param_groups:
-            group["lr"] = rate * cosine(step, steps, warmup=100)
+            group["lr"] = rate * trapezoid(step, steps, warmup=100)
         if step == encoder_steps:
-            run.save_copy("encoder.pt", vae)
+            torch.save(vae.state_dict(), run.folder / "encoder.pt")
         for part in (vae.encoder, vae.quant_conv):
             part.requires_grad_(step < encoder_steps)
         pictures = to_signed(pool[torch.randint(len(pool), (batch,))]).to(memory_format=torch.channels_last)
@@ -168,8 +177,9 @@ def train(run: Run, steps: int, encoder_steps: int, batch: int = 8, rate: float 
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
-        run.log(step, **{k: v.item() for k, v in losses.items()})
-        if step % 250 == 0 or step == steps - 1:
+        noted = {name: value.item() for name, value in losses.items()}
+        if (step + 1) % 250 == 0:
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                run.note(step, psnr=psnr(vae.decode(vae.encode(held_out)).float(), held_out))
+                noted["psnr"] = psnr(vae.decode(vae.encode(held_out)).float(), held_out)
+        run.log(step, **noted)
     return vae

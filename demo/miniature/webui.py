@@ -1,6 +1,8 @@
-"""Put the miniature into a WebUI: `python -m demo.miniature.webui WEBUI_FOLDER` copies the weights and writes the text encoder's folder.
+"""Put the miniature into a WebUI: `python -m demo.miniature.webui WEBUI_FOLDER` copies the weights and writes the text
+encoder's folder.
 
-Afterwards the WebUI lists the checkpoint `miniature`, its personalised versions as Lora (`<lora:miniature_outline:1>`), and the PIA model.
+Afterwards the WebUI lists the checkpoint `miniature`, its personalised versions as Lora (`<lora:miniature_outline:1>`),
+and the PIA model.
 """
 
 import argparse
@@ -10,8 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from .lora import PERSONALISED
 from .net import MODELS, TEXT
-from .personalise import PERSONALISED
 from .tokenizer import END, MERGES, START, Tokenizer
 
 TEXT_FOLDER = "models/miniature_clip"  # named in miniature.yaml, relative to the WebUI's folder
@@ -24,7 +26,13 @@ def write_text_folder(folder: Path) -> None:
     config = {"model_type": "clip_text_model", "architectures": ["CLIPTextModel"], **TEXT, **ids}
     start, end = "<|startoftext|>", "<|endoftext|>"
     special = {"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end}
-    tokenizer = {"tokenizer_class": "CLIPTokenizer", "do_lower_case": True, "errors": "replace", "model_max_length": 77, **special}
+    tokenizer = {
+        "tokenizer_class": "CLIPTokenizer",
+        "do_lower_case": True,
+        "errors": "replace",
+        "model_max_length": 77,
+        **special,
+    }
     files = {"config": config, "tokenizer_config": tokenizer, "special_tokens_map": special}
     files["vocab"] = Tokenizer().id | {start: START, end: END}
     for name, content in files.items():
@@ -35,7 +43,11 @@ def write_text_folder(folder: Path) -> None:
 
 def install(webui: Path, models: Path = MODELS) -> list[Path]:
     """Copy what `models` holds to where the WebUI looks for it; gives the files written."""
-    places = {"miniature.safetensors": "Stable-diffusion", "miniature.yaml": "Stable-diffusion", "miniature_pia.safetensors": "PIA"}
+    places = {
+        "miniature.safetensors": "Stable-diffusion",
+        "miniature.yaml": "Stable-diffusion",
+        "miniature_pia.safetensors": "PIA",
+    }
     places |= {f"miniature_{name}.safetensors": "Lora" for name in PERSONALISED}
     written = []
     for name, place in places.items():
@@ -47,7 +59,9 @@ def install(webui: Path, models: Path = MODELS) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m demo.miniature.webui", description="Put the miniature into a WebUI.")
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.miniature.webui", description="Put the miniature into a WebUI."
+    )
     parser.add_argument("webui", type=Path, help="the WebUI's folder (the one with webui.py)")
     webui = parser.parse_args(arguments).webui
     if not (webui / "webui.py").exists():

@@ -1,4 +1,5 @@
 """A folder of clips with captions: finding them, and refusing with a sentence what cannot be trained on."""
+
 from __future__ import annotations
 
 import csv
@@ -33,7 +34,10 @@ def _number_order(path: Path) -> tuple:
 
 def pictures_of(folder: Path) -> list[Path]:
     """The pictures of a folder, in the order of their numbers."""
-    return sorted((p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".")), key=_number_order)
+    return sorted(
+        (p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".")),
+        key=_number_order,
+    )
 
 
 def _is_clip(path: Path) -> bool:
@@ -49,8 +53,10 @@ def read_captions(table: Path) -> dict[str, str]:
             reader = csv.DictReader(file)
             rows, columns = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{table} cannot be read as captions ({error}); it must be a CSV file in UTF-8 with the columns "
-                            "clip,caption.") from None
+        raise TrainingError(
+            f"{table} cannot be read as captions ({error}); it must be a CSV file in UTF-8 with the columns "
+            "clip,caption."
+        ) from None
     if not set(CSV_COLUMNS) <= set(columns):
         raise TrainingError(f"{table} has the columns {','.join(columns) or '(none)'}; it must have clip,caption.")
     return {(row["clip"] or "").strip(): (row["caption"] or "").strip() for row in rows}
@@ -59,8 +65,8 @@ def read_captions(table: Path) -> dict[str, str]:
 def find_clips(folder: str | Path, captions: str | Path | None = None) -> list[ClipFile]:
     """The clips of `folder` (not of folders below, except folders of pictures) with their captions, sorted by name.
 
-    captions: a CSV file with the columns clip,caption that says which clips to take; default FOLDER/captions.csv if there is one.
-    Without it every clip needs its caption beside it: walk.mp4 and walk.txt, or walk/ and walk.txt.
+    captions: a CSV file with the columns clip,caption that says which clips to take; default FOLDER/captions.csv if
+    there is one. Without it every clip needs its caption beside it: walk.mp4 and walk.txt, or walk/ and walk.txt.
     Raises TrainingError naming the first clip without a caption, a row without a clip, or the folder without clips.
     """
     folder = Path(folder)
@@ -72,15 +78,19 @@ def find_clips(folder: str | Path, captions: str | Path | None = None) -> list[C
     else:
         found = [ClipFile(path, path.name, _text_beside(path)) for path in sorted(folder.iterdir()) if _is_clip(path)]
     if not found:
-        raise TrainingError(f"{folder} holds no clips; put {', '.join(s[1:] for s in CLIP_SUFFIXES)} files or folders of numbered pictures "
-                            "into it.")
+        raise TrainingError(
+            f"{folder} holds no clips; put {', '.join(s[1:] for s in CLIP_SUFFIXES)} files or folders of "
+            "numbered pictures into it."
+        )
     return found
 
 
 def _listed(folder: Path, table: Path, name: str, caption: str) -> ClipFile:
     path = folder / name
     if not name or not path.exists() or not _is_clip(path):
-        raise TrainingError(f"{table} names the clip {name!r}, which is not in {folder}; correct the row or add the clip.")
+        raise TrainingError(
+            f"{table} names the clip {name!r}, which is not in {folder}; correct the row or add the clip."
+        )
     if not caption:
         raise TrainingError(f"{name} has an empty caption in {table}; write what the clip shows.")
     return ClipFile(path, name, caption)
@@ -93,23 +103,29 @@ def _text_beside(path: Path) -> str:
     except (OSError, UnicodeDecodeError):
         raise TrainingError(f"{text} cannot be read; captions must be text in UTF-8.") from None
     if not caption:
-        raise TrainingError(f"{path.name} has no caption; write one into {text.name} beside it, or list all clips in captions.csv "
-                            "(columns clip,caption).")
+        raise TrainingError(
+            f"{path.name} has no caption; write one into {text.name} beside it, or list all clips in captions.csv "
+            "(columns clip,caption)."
+        )
     return caption
 
 
 def read_frames(clip: ClipFile, max_frames: int) -> list[Image.Image]:
-    """The frames, RGB, all of one size; of a clip with more than `max_frames` that many, evenly spread. TrainingError naming the clip
-    where it cannot be read."""
+    """The frames, RGB, all of one size; of a clip with more than `max_frames` that many, evenly spread. TrainingError
+    naming the clip where it cannot be read."""
     try:
         frames = [picture.convert("RGB") for picture in _decoded(clip.path, max_frames)]
     except (MediaError, OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise TrainingError(f"{clip.name} cannot be read ({str(error).rstrip('.')}); take it out of the folder or replace it.") from None
+        raise TrainingError(
+            f"{clip.name} cannot be read ({str(error).rstrip('.')}); take it out of the folder or replace it."
+        ) from None
     sizes = sorted({frame.size for frame in frames})
     if len(sizes) > 1:
         (one, other), *_ = zip(sizes, sizes[1:])
-        raise TrainingError(f"{clip.name} has pictures of {one[0]}x{one[1]} and of {other[0]}x{other[1]}; all pictures of one clip must "
-                            "have the same size.")
+        raise TrainingError(
+            f"{clip.name} has pictures of {one[0]}x{one[1]} and of {other[0]}x{other[1]}; all pictures of one "
+            "clip must have the same size."
+        )
     return frames
 
 

@@ -1,4 +1,5 @@
 """One process, or several under torchrun (DistributedDataParallel)."""
+
 from __future__ import annotations
 
 import contextlib
@@ -47,7 +48,8 @@ class Processes:
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """"auto" (the first that is there of CUDA, MPS and the CPU) or a device's name; TrainingError where it is not there."""
+    """ "auto" (the first that is there of CUDA, MPS and the CPU) or a device's name; TrainingError where it is not
+    there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -63,7 +65,8 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 
 @contextlib.contextmanager
 def join_processes(device: str = "auto") -> Iterator[Processes]:
-    """The processes that torchrun started (it sets RANK, WORLD_SIZE, LOCAL_RANK), or this one alone. NCCL on CUDA, else gloo."""
+    """The processes that torchrun started (it sets RANK, WORLD_SIZE, LOCAL_RANK), or this one alone. NCCL on CUDA, else
+    gloo."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if chosen.type == "cuda":

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from demo.miniature import lora
+from demo.miniature.lora import PERSONALISED
 from demo.miniature.net import MODELS, Miniature
-from demo.miniature.personalise import PERSONALISED
 from demo.miniature.sample import Sampling, clips_of, encode_picture
 from demo.miniature.scenes import (
     DIRECTIONS,
@@ -35,7 +35,8 @@ ROOM = 8.0  # pixels that each of two figures can go
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One clip to make: model, number of the picture, its scene, motion word, and the motion and magnitude of the affinity table."""
+    """One clip to make: model, number of the picture, its scene, motion word, and the motion and magnitude of the
+    affinity table."""
 
     model: str
     picture: int
@@ -94,12 +95,14 @@ def direction_cases(model: str, pictures: int = PICTURES, prompts: int = PROMPTS
 
 
 def motion_only(cases: list[Case]) -> list[Case]:
-    """The same cases with "moving left" as the whole prompt: what is in the picture then comes from the picture, or from nowhere."""
+    """The same cases with "moving left" as the whole prompt: what is in the picture then comes from the picture, or
+    from nowhere."""
     return [dataclasses.replace(case, prompt=motion_words(case.direction)) for case in cases]
 
 
 def magnitude_cases(model: str, pictures: int) -> list[Case]:
-    """Small and moderate motion for the first prompt of each picture: with `direction_cases`, three magnitudes from the same noise."""
+    """Small and moderate motion for the first prompt of each picture: with `direction_cases`, three magnitudes from the
+    same noise."""
     large = [case for case in direction_cases(model, pictures) if case.seed % 10 == 0]
     return [dataclasses.replace(case, magnitude=m) for case in large for m in ("small", "moderate")]
 
@@ -110,23 +113,32 @@ def loop_cases(model: str, pictures: int) -> list[Case]:
 
 
 def composed_cases(count: int) -> list[tuple[Case, tuple[str, str]]]:
-    """Pictures of two figures for the base, each with a direction of its own in which it has room, and the two directions."""
+    """Pictures of two figures for the base, each with a direction of its own in which it has room, and the two
+    directions."""
     rng, cases = np.random.default_rng(77), []
     while len(cases) < count:
         scene, motions, offsets = random_clip_plan(rng, two=1.0)
         if STILL not in motions and np.linalg.norm(offsets, axis=-1).max(0).min() >= ROOM:
             number = len(cases)
-            cases.append((Case(BASE, number, scene, motions[0], prompt=describe(scene, motions), seed=4000 + number), motions))
+            cases.append(
+                (Case(BASE, number, scene, motions[0], prompt=describe(scene, motions), seed=4000 + number), motions)
+            )
     return cases
 
 
 def style_cases(model: str, pictures: int) -> list[Case]:
-    """Pictures of the base animated by `model` at the style setting (small, moderate, large) and at the usual affinity."""
+    """Pictures of the base animated by `model` at the style setting (small, moderate, large) and at the usual
+    affinity."""
     cases = []
     for number in range(pictures):
         scene = scene_of(BASE, number)
         first = Case(model, number, scene, list(DIRECTIONS)[number % 4], "animate", "small", seed=3000 + number)
-        settings = [("animate", "small"), ("style_transfer", "small"), ("style_transfer", "moderate"), ("style_transfer", "large")]
+        settings = [
+            ("animate", "small"),
+            ("style_transfer", "small"),
+            ("style_transfer", "moderate"),
+            ("style_transfer", "large"),
+        ]
         cases += [dataclasses.replace(first, motion=motion, magnitude=magnitude) for motion, magnitude in settings]
     return cases
 
@@ -136,8 +148,11 @@ def batches(cases: list[Case], size: int = TOGETHER) -> Iterator[list[Case]]:
         yield cases[i : i + size]
 
 
-def make_clips(model: Miniature, pia: PIAModel | None, cases: Iterable[Case], sampling: Sampling, conditioned: bool = True) -> list[np.ndarray]:
-    """The clips [F, 64, 64, 3] of cases of one model, in order. conditioned False: text-to-video with the same motion modules."""
+def make_clips(
+    model: Miniature, pia: PIAModel | None, cases: Iterable[Case], sampling: Sampling, conditioned: bool = True
+) -> list[np.ndarray]:
+    """The clips [F, 64, 64, 3] of cases of one model, in order. conditioned False: text-to-video with the same motion
+    modules."""
     made = []
     for batch in batches(list(cases)):
         latents = torch.cat([encode_picture(model, picture_of(case.scene)) for case in batch]) if conditioned else None
@@ -145,7 +160,3 @@ def make_clips(model: Miniature, pia: PIAModel | None, cases: Iterable[Case], sa
         seeds = [case.seed for case in batch]
         made += list(clips_of(model, pia, latents, [case.text for case in batch], affinities, sampling, seeds).numpy())
     return made
-
-
-__all__ = ["BASE", "STILL", "Case", "available", "composed_cases", "direction_cases", "load_model", "loop_cases", "magnitude_cases", "make_clips",
-           "motion_only", "picture_of", "scene_of", "style_cases"]  # fmt: skip

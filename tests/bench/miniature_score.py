@@ -1,6 +1,8 @@
-"""Scores of the miniature's clips, from pixels: what is figure and what is ground, their colours, the figure's size and track.
+"""Scores of the miniature's clips, from pixels: what is figure and what is ground, their colours, the figure's size and
+track.
 
-Frames are [F, 64, 64, 3] uint8; what is expected is known exactly, because the condition pictures are rendered from a `Scene`.
+Frames are [F, 64, 64, 3] uint8; what is expected is known exactly, because the condition pictures are rendered from a
+`Scene`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ SIZES = (2 / 3, 3 / 2)  # area of the figure relative to the condition picture
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What one frame shows: mean RGB, area (pixels) and centroid (x, y) of the figure; the ground's median distance from the background."""
+    """What one frame shows: mean RGB, area (pixels) and centroid (x, y) of the figure; the ground's median distance
+    from the background."""
 
     colour: np.ndarray
     area: int
@@ -73,7 +76,8 @@ def nearest_ground(frame: np.ndarray, scene: Scene) -> str:
 
 
 def alignment(frames: np.ndarray, scene: Scene) -> dict[str, float]:
-    """Shares of frames whose figure colour, ground and size are those of the scene's picture; "all": all three at once."""
+    """Shares of frames whose figure colour, ground and size are those of the scene's picture; "all": all three at
+    once."""
     wanted = look(render(scene), paint_background(scene))
     references = colour_references(scene)
     rows = []
@@ -105,8 +109,9 @@ def track(frames: np.ndarray, scene: Scene) -> np.ndarray:
 
 
 def tracks(frames: np.ndarray, scene: Scene) -> list[np.ndarray]:
-    """Each figure's displacement from frame 0, [F, 2] pixels: its pixels are those of the figures that are nearest to its colour; a frame
-    without any keeps the last place. For scenes drawn flat, whose figures have different colours."""
+    """Each figure's displacement from frame 0, [F, 2] pixels: its pixels are those of the figures that are nearest to
+    its colour; a frame without any keeps the last place. For scenes drawn flat, whose figures have different
+    colours."""
     background = paint_background(scene)
     colours = np.array([COLOURS[figure.colour] for figure in scene.figures]) / 255.0
     ys, xs = np.mgrid[: frames.shape[1], : frames.shape[2]] + 0.5
@@ -139,7 +144,8 @@ def return_ratio(path: np.ndarray) -> float:
 
 
 def coherence(frames: np.ndarray, scene: Scene) -> dict[str, float]:
-    """How far frames jump: second difference of the track (pixels), and mean change of the figure's colour from frame to frame (RGB L2)."""
+    """How far frames jump: second difference of the track (pixels), and mean change of the figure's colour from frame
+    to frame (RGB L2)."""
     seen = looks(frames, scene)
     path = track(frames, scene)
     jerk = np.linalg.norm(path[2:] - 2 * path[1:-1] + path[:-2], axis=1).mean()
@@ -149,14 +155,17 @@ def coherence(frames: np.ndarray, scene: Scene) -> dict[str, float]:
 
 def affinity_correlation(clips: list[np.ndarray], requested: list[np.ndarray], scale: AffinityScale) -> float:
     """Spearman's rank correlation over all frames of some clips of one picture, condition frame 0 left out."""
-    measured = np.concatenate([scale.affinity(frame_distances(clip, 0, None)[None], [0])[0].numpy()[1:] for clip in clips])
+    measured = np.concatenate(
+        [scale.affinity(frame_distances(clip, 0, None)[None], [0])[0].numpy()[1:] for clip in clips]
+    )
     if np.ptp(measured) == 0:  # nothing moves: no correlation
         return 0.0
     return float(spearmanr(measured, np.concatenate([r[1:] for r in requested])).statistic)
 
 
 def in_style(frame: np.ndarray, scene: Scene, style: str) -> bool:
-    """Whether the frame is more like the scene drawn in `style` than drawn flat, the figure where it fits best near its centroid."""
+    """Whether the frame is more like the scene drawn in `style` than drawn flat, the figure where it fits best near its
+    centroid."""
     bright = (frame.max(-1) > 150).astype(float)
     ys, xs = np.mgrid[: len(frame), : len(frame)] + 0.5
     total = max(bright.sum(), 1.0)

@@ -11,10 +11,9 @@ from PIL import Image
 
 from demo.minihost import HostResponseError
 from tests.host.clips import animate, animate_text, distance, frames, picture
-from tests.host.test_clip_inpaint import INPUT, MASK, MASKED
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 from tests.host.test_clip_text import HIRES
-from tests.host.test_clip_windows import CHAIN, at_call, break_it, conditions, latents  # noqa: F401
+from tests.host.test_clip_windows import CHAIN, INPUT, MASK, MASKED, at_call, break_it, conditions, latents  # noqa: F401
 
 OTHER = picture().transpose(Image.Transpose.ROTATE_180)
 SLIDE = {"num_frames": 12, "window": 8, "longer": "slide"}      # windows at 0 and 4

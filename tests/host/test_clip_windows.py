@@ -4,13 +4,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.host.clips import Watcher, animate, animate_text, distance, frames, picture, still
-from tests.host.test_clip_inpaint import INPUT, MASK, MASKED
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 
 CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}          # windows at 0 and 6
 SAME = 2e-5
+INPUT = np.asarray(picture()).astype(int)
+MASK = Image.new("L", (64, 64), 0)
+MASK.paste(255, (16, 16, 48, 48))
+MASKED = np.asarray(MASK) > 0
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from .client import Host
+from .client import AnswerError, Host
+from .clips import animate, still
+from .models import Models
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = os.environ.get("PIA_WEBUI_URL")
@@ -74,3 +76,40 @@ def host(tmp_path_factory):
         yield served.wait(Host(served.url))
     finally:
         served.stop()
+
+
+@pytest.fixture(scope="session")
+def models(host):
+    made = Models(host)
+    yield made
+    made.clear()
+
+
+@pytest.fixture(scope="session")
+def usual(host):
+    """What the host makes and is, before anything happens to it: a picture, a clip, and its state."""
+    still(host), animate(host)
+    return still(host), animate(host)["images"], host.get("/pia-probe/state")
+
+
+@pytest.fixture
+def unharmed(host, usual):
+    """After the test the host makes the same picture and the same clip, and its model is bit for bit what it was."""
+    yield
+    assert host.get("/pia-probe/state") == usual[2]
+    assert still(host) == usual[0]
+    assert animate(host)["images"] == usual[1]
+
+
+@pytest.fixture
+def refused(host, unharmed):
+    """refused(sentence, settings, how, **request): the request is answered 422 with a sentence that starts so."""
+
+    def run(sentence, settings=None, how=animate, status=422, **request):
+        with pytest.raises(AnswerError) as error:
+            how(host, settings, **request)
+        assert error.value.status == status
+        said = error.value.sentence
+        assert said.startswith(sentence) and said.endswith(".") and "\n" not in said, said
+
+    return run

@@ -20,6 +20,9 @@ def main(data_dir: str, port: str, *flags: str) -> None:
     place_models(folder / "models")
     # a WebUI in use has its settings in a file; those of a request are only given back where they are in it
     settings = json.loads(RECORDED.read_text(encoding="utf-8"))["options"]
+    settings.update(
+        {f"outdir_{tab}_samples": str(folder / "outputs" / f"{tab}-images") for tab in ("txt2img", "img2img")}
+    )
     (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     start(folder, extensions=[PROBE, ROOT], flags=list(flags)).launch(int(port), block=True)
 

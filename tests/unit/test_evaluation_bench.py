@@ -139,7 +139,7 @@ def test_the_shipped_methods_are_sound():
     values = {"picture": "P", "prompt": "p", "negative": "n", "seed": 1, "width": 2, "height": 3}
     assert pia.fill(values)["init_images"] == ["P"] and pia.needs == ("Animate (PIA)",)
     scripts = baseline.fill(values)["alwayson_scripts"]
-    assert [unit["image"] for unit in scripts["ControlNet"]["args"]] == ["P", "P"]
+    assert [unit.get("image") for unit in scripts["ControlNet"]["args"]] == ["P", "P", None]
     assert scripts["AnimateDiff"]["args"][0]["closed_loop"] == "N"  # YAML takes a bare N for false
 
 

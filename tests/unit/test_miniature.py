@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from demo.miniature import lora, vae
-from demo.miniature.base import loss_weight
+from demo.miniature.base import CAP, loss_weight
 from demo.miniature.net import MODELS, TEXT, UNET, Miniature
 from demo.miniature.scenes import DIRECTIONS, FRAMES, describe, random_clip, random_clip_plan, random_scene
 from demo.miniature.shapes import SIZE, STYLES, Figure, Scene, render
@@ -60,6 +60,16 @@ def test_clips_move_where_their_captions_say_and_stay_in_the_picture():
         assert (places > plan.figures[0].radius).all() and (places < SIZE - plan.figures[0].radius).all()
 
 
+def test_clips_in_looks_of_their_own_are_bright_on_dark_and_told_by_their_motion_alone():
+    rng, captions = np.random.default_rng(4), set()
+    for _ in range(20):
+        clip = random_clip(rng, unnamed=1.0)
+        captions.add(clip.caption)
+        assert len(clip.scene.figures) == 1 and max(clip.scene.look.ground) < 0.4 < max(clip.scene.look.colour)
+    assert captions <= {"still", *(f"moving {word}" for word in DIRECTIONS)}
+    assert random_clip(np.random.default_rng(7), unnamed=0.0).scene.look is None
+
+
 def test_captions_name_each_figure_and_its_motion():
     assert describe(scene(), ("left",)) == "a red circle on a navy background, moving left"
     assert describe(scene(shape="cross"), ("still",)) == "a red zwx on a navy background, still"
@@ -68,7 +78,8 @@ def test_captions_name_each_figure_and_its_motion():
     a, b = two.figures
     text = describe(two, ("left", "up"))
     assert text == (
-        f"a {a.colour} {a.shape} and a {b.colour} {b.shape} on a {two.background} background, {a.shape} moving left, {b.shape} moving up"
+        f"a {a.colour} {a.shape} and a {b.colour} {b.shape} on a {two.background} background, {a.shape} moving "
+        f"left, {b.shape} moving up"
     )
 
 
@@ -141,7 +152,11 @@ def test_the_checkpoint_has_stable_diffusions_names_and_comes_back(model, tmp_pa
     again = Miniature.load(tmp_path / "m.safetensors")
     assert all(torch.equal(t, again.state()[n]) for n, t in model.state().items())
     text = again.encode_text(["a red star", "", "a red star"])
-    assert text.shape == (3, 77, TEXT["hidden_size"]) and torch.equal(text[0], text[2]) and not torch.equal(text[0], text[1])
+    assert (
+        text.shape == (3, 77, TEXT["hidden_size"])
+        and torch.equal(text[0], text[2])
+        and not torch.equal(text[0], text[1])
+    )
 
 
 def test_pia_finds_all_its_sites(model):
@@ -191,13 +206,17 @@ def test_lora_names_are_those_that_kohya_gives(model):
         "lora_unet_up_blocks_0_resnets_0_conv_shortcut",
     ):
         assert name in names
-    layers = [m for n, m in model.unet.named_modules() if lora.kohya_name(n) and isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))]
+    layers = [
+        m
+        for n, m in model.unet.named_modules()
+        if lora.kohya_name(n) and isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))
+    ]
     assert len(names) == len(layers)  # no two layers share a name
 
 
 def test_the_loss_weight_is_the_v_weight_up_to_its_cap():
     alphas = torch.tensor([1.0, 0.5, 0.001])
-    assert loss_weight(alphas).tolist() == pytest.approx([1.0, 2.0, 12.0])
+    assert loss_weight(alphas).tolist() == pytest.approx([1.0, 2.0, CAP])
 
 
 def test_a_clip_has_as_many_frames_as_pia_takes():

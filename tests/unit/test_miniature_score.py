@@ -19,7 +19,7 @@ from tests.bench.miniature_cases import (
     scene_of,
     style_cases,
 )
-from tests.bench.miniature_table import WITH, WITHOUT, rows_of, text_table
+from tests.bench.miniature_table import WITH, WITHOUT, _ablations, by_name, rows_of, text_table
 
 SCENE = Scene("teal", (Figure("star", "orange", 32.0, 32.0, 12.0),))
 
@@ -33,7 +33,7 @@ def way(dx: float, dy: float) -> np.ndarray:
     return np.linspace(0, 1, FRAMES)[:, None] * np.array([dx, dy])
 
 
-@pytest.mark.parametrize("style", ["flat", "palette", "outline", "stripes", "shaded", "dusk"])
+@pytest.mark.parametrize("style", ["flat", "palette", "outline", "stripes", "shaded", "dusk", "rim"])
 def test_a_perfect_clip_is_aligned_in_every_style(style):
     scene = dataclasses.replace(SCENE, style=style)
     found = score.alignment(clip(way(9, 0), scene)[::5], scene)
@@ -42,11 +42,7 @@ def test_a_perfect_clip_is_aligned_in_every_style(style):
 
 @pytest.mark.parametrize(
     ("figure", "background", "wrong"),
-    [
-        ({"colour": "blue"}, "teal", "colour"),
-        ({"radius": 18.0}, "teal", "size"),
-        ({}, "plum", "ground"),
-    ],
+    [({"colour": "blue"}, "teal", "colour"), ({"radius": 18.0}, "teal", "size"), ({}, "plum", "ground")],
 )
 def test_each_part_of_alignment_notices_its_own_fault(figure, background, wrong):
     other = Scene(background, (dataclasses.replace(SCENE.figures[0], **figure),))
@@ -111,7 +107,7 @@ def test_affinity_correlates_with_the_affinity_of_the_clip_it_was_measured_on():
     assert score.affinity_correlation(clips, requested[::-1], scale) < 0.9
 
 
-@pytest.mark.parametrize("style", ["palette", "outline", "stripes", "shaded", "dusk"])
+@pytest.mark.parametrize("style", ["palette", "outline", "stripes", "shaded", "dusk", "rim"])
 def test_a_frame_in_a_style_is_told_from_a_flat_one(style):
     styled = clip(way(6, 0), dataclasses.replace(SCENE, style=style))[-1]
     flat = clip(way(6, 0))[-1]
@@ -140,19 +136,53 @@ def test_only_models_whose_files_are_there_are_scored(tmp_path):
 
 
 def test_the_table_says_what_is_reached_and_what_is_not():
-    good = {"all": 0.97, "colour": 1, "ground": 1, "size": 0.97, "psnr": 26, "vae_psnr": 31, "direction": 0.95, "moved_small": 2.0}
-    good |= {"moved_moderate": 3.0, "moved_large": 6.0, "affinity_rank": 0.85, "loop": 0.1, "jerk": 0.3, "flicker": 0.01}
+    good = {
+        "all": 0.97,
+        "colour": 1,
+        "ground": 1,
+        "size": 0.97,
+        "psnr": 26,
+        "vae_psnr": 31,
+        "direction": 0.95,
+        "moved_small": 2.0,
+    }
+    good |= {
+        "moved_moderate": 3.0,
+        "moved_large": 6.0,
+        "affinity_rank": 0.85,
+        "loop": 0.1,
+        "jerk": 0.3,
+        "flicker": 0.01,
+    }
     poor = good | {"all": 0.5}
-    scores = {"models": {BASE: good, "outline": poor}, "ablations": {WITH: good, WITHOUT: poor | {"all": 0.1}}}
+    scores = {"models": {BASE: good, "outline": poor}, "condition": {WITH: good, WITHOUT: poor | {"all": 0.1}}}
     scores["styles"] = {"outline": {"usual": 0.2, "small": 0.5, "moderate": 0.8, "large": 0.95}}
     scores["composed"] = {BASE: {"figures": 0.75, "both": 0.5, "psnr": 25.0, "clips": 10}}
     rows = {claim: reached for claim, _, _, reached in rows_of(scores)}
-    assert rows["composed prompts: direction right"] == ""
+    assert rows["composed prompts: direction right"] == "NO"
     assert rows["image alignment, frames"] == rows[WITHOUT] == rows["style transfer: outline"] == "yes"
     assert rows["personalised: outline"] == "NO"
     weaker = {**scores, "models": {BASE: good | {"moved_moderate": 2.2}}}
     assert dict((r[0], r[3]) for r in rows_of(weaker))["displacement small, moderate, large"] == "NO"
+    blurred = {**scores, "models": {BASE: good | {"psnr": 27.9}}}
+    assert dict((r[0], r[3]) for r in rows_of(blurred))["condition frame PSNR"] == "NO"
     assert "reached" in text_table(rows_of(scores)).splitlines()[0]
+
+
+def test_an_ablation_is_worse_only_beyond_the_errors():
+    def of(*aligned, jerk=0.5):
+        return [{"all": value, "psnr": 20.0, "jerk": jerk, "flicker": 0.1} for value in aligned]
+
+    seeds = {
+        "reference": of(0.7, 0.8, 0.9),
+        "onehot": of(0.7, 0.75, 0.8),
+        "none": of(0.4, 0.5, 0.6),
+        "frozen": of(0.8, 0.8, 0.8, jerk=0.9),
+    }
+    compared = {f"{name}.{seed}": found for name, scores in seeds.items() for seed, found in enumerate(scores, 1)}
+    rows = {claim: (text, reached) for claim, text, _, reached in _ablations(by_name(compared))}
+    assert [rows[f"ablation: {name}"][1] for name in ("onehot", "none", "frozen")] == ["NO", "yes", "yes"]
+    assert rows["full recipe, same steps"][0].startswith("alignment 80 % +- 6 %")
 
 
 def test_psnr_of_a_known_error():

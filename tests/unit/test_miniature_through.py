@@ -79,7 +79,9 @@ def test_pia_leaves_the_way_alone(unet):
     fixed = through.fixed_of_pia(model)
     held = through.Held(model, fixed)
     stir(model, fixed, held)
-    condition = build_condition(torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2)), torch.linspace(1, 0.2, 4))
+    condition = build_condition(
+        torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2)), torch.linspace(1, 0.2, 4)
+    )
     with inject(unet, model, condition, 4):
         x, out = shown(unet)
     assert (out - x).abs().max() < 0.005

@@ -1,4 +1,5 @@
 """The command line on a small checkpoint, and the adapter that reads checkpoints."""
+
 import csv
 import sys
 
@@ -8,10 +9,11 @@ from safetensors.torch import load_file, save_file
 
 from lib_pia.checkpoint import load_pia_model
 from lib_pia.errors import TrainingError
-from lib_pia.training import AffinityScale, cli
-from lib_pia.training.cli import main
-from lib_pia.training.files import read_tensors
+from lib_pia.training import AffinityScale, ldm_checkpoint
+from lib_pia.training import __main__ as cli
+from lib_pia.training.__main__ import main
 from lib_pia.training.ldm_checkpoint import LdmCheckpoint, read_layout
+from lib_pia.training.weights import read_tensors
 from tests.unit.training_checkpoint import write_checkpoint, write_clips
 
 torch.set_num_threads(1)
@@ -26,9 +28,25 @@ def place(tmp_path_factory):
 
 
 def arguments(place, out, *more):
-    paths = {"checkpoint": place / "models" / "small.safetensors", "clip": place / "models" / "clip", "clips": place / "clips", "out": out}
-    return [*(part for name, path in paths.items() for part in (f"--{name}", str(path))),
-            "--frames", "3", "--stride", "2", "--batch-size", "1", "--device", "cpu", "--quiet", *more]
+    paths = {
+        "checkpoint": place / "models" / "small.safetensors",
+        "clip": place / "models" / "clip",
+        "clips": place / "clips",
+        "out": out,
+    }
+    return [
+        *(part for name, path in paths.items() for part in (f"--{name}", str(path))),
+        "--frames",
+        "3",
+        "--stride",
+        "2",
+        "--batch-size",
+        "1",
+        "--device",
+        "cpu",
+        "--quiet",
+        *more,
+    ]
 
 
 def test_training_from_the_command_line(place, tmp_path, capsys):
@@ -50,18 +68,37 @@ def test_training_from_the_command_line(place, tmp_path, capsys):
 def test_a_run_starts_from_a_pia_file(place, tmp_path):
     assert main(arguments(place, tmp_path / "a", "--steps", "1", "--stage", "motion")) == 0
     start = str(tmp_path / "a" / "pia.safetensors")
-    options = ("--steps", "1", "--learning-rate", "0", "--weight-decay", "0", "--init", start, "--affinity-scale", "webvid")
+    options = (
+        "--steps",
+        "1",
+        "--learning-rate",
+        "0",
+        "--weight-decay",
+        "0",
+        "--init",
+        start,
+        "--affinity-scale",
+        "webvid",
+    )
     assert main(arguments(place, tmp_path / "b", *options)) == 0
     a, b = (load_file(tmp_path / run / "pia.safetensors") for run in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert len(AffinityScale.load(tmp_path / "b" / "affinity_scale.json").percentiles) == 16
 
 
-@pytest.mark.parametrize(("more", "sentence"), [
-    (["--steps", "0"], "steps is 0"), (["--frames", "40"], "frames is 40"), (["--checkpoint", "no.safetensors"], "no.safetensors does not"),
-    (["--clips", "none"], "none is no folder"), (["--clip", "/none"], "tokenizer could not be loaded from /none; give --clip a folder"),
-    (["--frames", "9"], "fast.gif has 7 frames"), (["--affinity-scale", "none.json"], "none.json is no affinity scale"),
-    (["--device", "abacus"], "'abacus' is unknown")])
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--steps", "0"], "steps is 0"),
+        (["--frames", "40"], "frames is 40"),
+        (["--checkpoint", "no.safetensors"], "no.safetensors does not"),
+        (["--clips", "none"], "none is no folder"),
+        (["--clip", "/none"], "tokenizer could not be loaded from /none; give --clip a folder"),
+        (["--frames", "9"], "fast.gif has 7 frames"),
+        (["--affinity-scale", "none.json"], "none.json is no affinity scale"),
+        (["--device", "abacus"], "'abacus' is unknown"),
+    ],
+)
 def test_bad_input_is_one_sentence_before_training(place, tmp_path, capsys, more, sentence):
     assert main(arguments(place, tmp_path / "run", *more)) == 1
     error = capsys.readouterr().err
@@ -87,7 +124,7 @@ def test_the_adapter_gives_the_checkpoints_own_numbers(place):
     pixels = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         posterior = DiagonalGaussianDistribution(vae.quant_conv(vae.encoder(pixels)))
-        ids = torch.tensor([[513, 512, 256 + 64, *[514] * 74]])             # <start> ba a</w> <end>, filled up with <end>
+        ids = torch.tensor([[513, 512, 256 + 64, *[514] * 74]])  # <start> ba a</w> <end>, filled up with <end>
         wanted = text(ids).last_hidden_state
         x, step = torch.ones(1, 4, 16, 8), torch.tensor([5])
         assert torch.equal(loaded.unet(x, step, context=wanted), unet(x, step, context=wanted))
@@ -112,7 +149,11 @@ def tensors(place):
 
 def test_checkpoints_without_a_part_are_refused(place, tensors):
     for prefix in ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."):
-        refused(place, f"has no {prefix}", tensors={key: value for key, value in tensors.items() if not key.startswith(prefix)})
+        refused(
+            place,
+            f"has no {prefix}",
+            tensors={key: value for key, value in tensors.items() if not key.startswith(prefix)},
+        )
     other = {key.replace("transformer.text_model.", "transformer.roberta."): value for key, value in tensors.items()}
     refused(place, "another text encoder", tensors=other)
     del tensors["model.diffusion_model.out.2.bias"]
@@ -123,17 +164,46 @@ def test_a_checkpoint_of_another_size_needs_its_yaml(place, tensors):
     save_file(tensors, place / "models" / "bare.safetensors")
     layout = read_layout(place / "models" / "bare.safetensors")
     assert layout.unet["model_channels"] == 320
-    (place / "wrong.yaml").write_text((place / "models" / "small.yaml").read_text().replace("context_dim: 8", "context_dim: 16"))
+    (place / "wrong.yaml").write_text(
+        (place / "models" / "small.yaml").read_text().replace("context_dim: 8", "context_dim: 16")
+    )
     refused(place, r"the layout says \[32, 16\]; give the checkpoint's yaml", config=place / "wrong.yaml")
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("a: 1", "is no checkpoint config"), ("[", "is no checkpoint config"), ("model: 3", "is no checkpoint config"),
-    ("model: {params: {parameterization: v, unet_config: {params: {}}, first_stage_config: {params: {ddconfig: {}}}}}",
-     "says parameterization: v; PIA is trained on models that predict noise")])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: 1", "is no checkpoint config"),
+        ("[", "is no checkpoint config"),
+        ("model: 3", "is no checkpoint config"),
+        (
+            "model: "
+            "{params: {parameterization: v, unet_config: {params: {}}, first_stage_config: {params: {ddconfig: {}}}}}",
+            "says parameterization: v; PIA is trained on models that predict noise",
+        ),
+    ],
+)
 def test_configs_that_do_not_fit_are_refused(place, text, sentence):
     (place / "bad.yaml").write_text(text)
     refused(place, sentence, config=place / "bad.yaml")
+
+
+@pytest.mark.parametrize(("held", "asked", "warned"), [(True, [True], 0), (False, [True, False], 1)])
+def test_the_tokenizer_is_looked_for_here_before_the_network_is_asked(monkeypatch, caplog, held, asked, warned):
+    from transformers import CLIPTokenizer
+
+    seen = []
+
+    def from_pretrained(name, local_files_only):
+        seen.append(local_files_only)
+        if local_files_only and not held:
+            raise OSError("not in the cache")
+        return name
+
+    monkeypatch.setattr(CLIPTokenizer, "from_pretrained", from_pretrained)
+    assert ldm_checkpoint.build_tokenizer("openai/clip-vit-large-patch14") == "openai/clip-vit-large-patch14"
+    assert seen == asked
+    assert len(caplog.messages) == warned and all("asking Hugging Face" in message for message in caplog.messages)
 
 
 def test_missing_packages_are_named_with_the_command(place, monkeypatch):
@@ -144,7 +214,9 @@ def test_missing_packages_are_named_with_the_command(place, monkeypatch):
 def test_files_that_are_no_tensors_are_refused(tmp_path):
     for name in ("a.safetensors", "a.ckpt"):
         (tmp_path / name).write_bytes(b"x" * 50)
-        with pytest.raises(TrainingError, match=f"{name} cannot be read .*; it must be a .safetensors or .ckpt file, complete"):
+        with pytest.raises(
+            TrainingError, match=f"{name} cannot be read .*; it must be a .safetensors or .ckpt file, complete"
+        ):
             read_tensors(tmp_path / name)
     torch.save({"state_dict": {"w": torch.ones(2)}, "epoch": 3}, tmp_path / "b.ckpt")
     assert list(read_tensors(tmp_path / "b.ckpt")) == ["w"]
@@ -152,5 +224,7 @@ def test_files_that_are_no_tensors_are_refused(tmp_path):
 
 def test_the_library_needs_neither_ldm_nor_transformers():
     import subprocess
-    code = "import sys, lib_pia.training; sys.exit(bool({'ldm', 'transformers', 'yaml', 'modules', 'gradio'} & set(sys.modules)))"
+
+    others = {"ldm", "transformers", "yaml", "modules", "gradio"}
+    code = f"import sys, lib_pia.training; sys.exit(bool({others} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

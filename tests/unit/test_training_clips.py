@@ -1,4 +1,5 @@
 """Clips in a folder: what is taken, what is refused, and what a training clip is made of."""
+
 import shutil
 
 import numpy as np
@@ -10,8 +11,8 @@ from lib_pia.affinity import WEBVID_PERCENTILES, affinity_of_clip, frame_distanc
 from lib_pia.errors import TrainingError
 from lib_pia.training import AffinityScale
 from lib_pia.training.clips import find_clips, read_frames
-from lib_pia.training.folder_source import FolderClips
-from lib_pia.training.frames import DataOptions, FrameStore
+from lib_pia.training.source import FolderClips
+from lib_pia.training.store import DataOptions, FrameStore
 
 OPTIONS = DataOptions(num_frames=4, stride=2, size=(64, 64))
 
@@ -21,7 +22,7 @@ def moving(count, width=64, height=64, shift=3, red=0):
     frames = []
     for i in range(count):
         pixels = np.full((height, width, 3), (red, 40, 90), np.uint8)
-        pixels[height // 4:height // 2, (i * shift) % (width - 8):(i * shift) % (width - 8) + 8] = 230
+        pixels[height // 4 : height // 2, (i * shift) % (width - 8) : (i * shift) % (width - 8) + 8] = 230
         frames.append(Image.fromarray(pixels))
     return frames
 
@@ -34,7 +35,7 @@ def write_gif(path, frames, caption=None):
 
 def write_pictures(folder, frames, caption=None):
     folder.mkdir()
-    for i, frame in enumerate(frames, start=8):                 # 8.png, 9.png, 10.png, ...
+    for i, frame in enumerate(frames, start=8):  # 8.png, 9.png, 10.png, ...
         frame.save(folder / f"{i}.png")
     if caption is not None:
         folder.with_name(folder.name + ".txt").write_text(caption)
@@ -104,10 +105,16 @@ def test_a_clip_without_caption_is_refused(folder):
     refused(folder, "a.txt cannot be read; captions must be text in UTF-8")
 
 
-@pytest.mark.parametrize(("table", "sentence"), [
-    ("file,text\na.gif,x\n", "has the columns file,text; it must have clip,caption"), ("", r"has the columns \(none\)"),
-    ("clip,caption\nb.gif,x\n", "names the clip 'b.gif', which is not in"), ("clip,caption\na.gif,\n", "a.gif has an empty caption"),
-    ("clip,caption\na.txt,x\n", "names the clip 'a.txt'")])
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("file,text\na.gif,x\n", "has the columns file,text; it must have clip,caption"),
+        ("", r"has the columns \(none\)"),
+        ("clip,caption\nb.gif,x\n", "names the clip 'b.gif', which is not in"),
+        ("clip,caption\na.gif,\n", "a.gif has an empty caption"),
+        ("clip,caption\na.txt,x\n", "names the clip 'a.txt'"),
+    ],
+)
 def test_tables_that_do_not_fit_are_refused(folder, table, sentence):
     (folder / "captions.csv").write_text(table)
     refused(folder, sentence)
@@ -152,10 +159,17 @@ def test_sizes_that_the_network_cannot_take_need_a_resolution(tmp_path):
     refused(tmp_path / "c", "a.gif is 72x64, which is no multiple of 64; give --resolution", DataOptions(num_frames=4))
 
 
-@pytest.mark.parametrize(("options", "sentence"), [
-    ({"num_frames": 1}, "frames is 1; it must be from 2 to 32"), ({"num_frames": 33}, "frames is 33"), ({"stride": 0}, "stride is 0"),
-    ({"size": (64, 72)}, "resolution is 64x72; both sides must be multiples of 64"), ({"crop": "left"}, "crop is 'left'"),
-    ({"max_frames": 8}, "max frames is 8; it must be at least 16")])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"num_frames": 1}, "frames is 1; it must be from 2 to 32"),
+        ({"num_frames": 33}, "frames is 33"),
+        ({"stride": 0}, "stride is 0"),
+        ({"size": (64, 72)}, "resolution is 64x72; both sides must be multiples of 64"),
+        ({"crop": "left"}, "crop is 'left'"),
+        ({"max_frames": 8}, "max frames is 8; it must be at least 16"),
+    ],
+)
 def test_data_options_that_cannot_be_are_refused(options, sentence):
     with pytest.raises(TrainingError, match=sentence):
         DataOptions(**options)
@@ -222,7 +236,7 @@ def test_batches_hold_the_windows_latents_text_and_affinity(folder):
     batch, window = clips(3, 2), clips.window(4)
     mean, _ = ToyEncoders().moments(torch.from_numpy(window.frames).permute(0, 3, 1, 2) / 127.5 - 1)
     assert torch.allclose(batch.latents[1], mean * 0.18215, atol=0.01 * 0.18215 * 6)
-    assert not torch.equal(batch.latents[1], mean * 0.18215)                    # drawn from the posterior
+    assert not torch.equal(batch.latents[1], mean * 0.18215)  # drawn from the posterior
     assert batch.text[1].item() == len(window.caption) and batch.null_text.item() == 0
     assert batch.condition_frame[1] == window.condition_frame
     assert torch.allclose(batch.affinity[1], affinity_of_clip(window.frames, window.condition_frame), atol=1e-6)
@@ -240,7 +254,10 @@ def test_cached_latents_equal_fresh_ones_and_are_encoded_once(folder):
     fresh, cached = source(folder), source(folder)
     cached.use_cached_latents(progress=False)
     encoded = cached.encoders.encoded
-    assert torch.allclose(fresh(0, 3).latents, cached(0, 3).latents, atol=1e-6) and cached.encoders.encoded == encoded == 9 + 12
+    assert (
+        torch.allclose(fresh(0, 3).latents, cached(0, 3).latents, atol=1e-6)
+        and cached.encoders.encoded == encoded == 9 + 12
+    )
     again = source(folder)
     again.use_cached_latents(progress=False)
     assert again.encoders.encoded == 0
@@ -258,11 +275,15 @@ def test_the_scale_is_the_affinity_of_a_clip():
 
 def test_the_scale_is_measured_by_distance_in_time():
     rng = np.random.default_rng(0)
-    samples = [(torch.tensor([abs(i - c) * float(rng.uniform(1, 3)) for i in range(5)]), c) for c in (0, 4) for _ in range(200)]
+    samples = [
+        (torch.tensor([abs(i - c) * float(rng.uniform(1, 3)) for i in range(5)]), c) for c in (0, 4) for _ in range(200)
+    ]
     low, high = zip(*AffinityScale.measure(samples).percentiles)
     assert len(low) == 5 and (low[0], high[0]) == (0, 0)
     for apart in range(1, 5):
-        assert low[apart] == pytest.approx(apart * 1.05, rel=0.03) and high[apart] == pytest.approx(apart * 2.95, rel=0.03)
+        assert low[apart] == pytest.approx(apart * 1.05, rel=0.03) and high[apart] == pytest.approx(
+            apart * 2.95, rel=0.03
+        )
     gaps = AffinityScale.measure([(torch.tensor([1.0, 0.0]), 1), (torch.tensor([5.0]), 3)]).percentiles
     assert gaps == ((0.0, 0.0), (1.0, 1.0), (1.0, 1.0), (5.0, 5.0))
 

@@ -1,4 +1,5 @@
 """The loop: what trains, what stays, and that a run can be stopped and go on."""
+
 import csv
 import dataclasses
 import json
@@ -10,8 +11,8 @@ from lib_pia.checkpoint import load_pia_model
 from lib_pia.errors import HostError, TrainingError
 from lib_pia.injection import inject
 from lib_pia.training import TrainConfig, Trainer, fresh_model, load_initial, train
-from lib_pia.training.ema import WeightAverage
-from lib_pia.training.memory import recompute_in_backward
+from lib_pia.training.trainer import recompute_in_backward
+from lib_pia.training.weights import WeightAverage
 from tests.unit.training_toys import (
     FRAMES,
     HEIGHT,
@@ -54,8 +55,11 @@ def test_loss_falls_and_the_base_stays_bit_for_bit():
 
 
 def test_a_fresh_model_leaves_frames_as_the_base_makes_them():
-    """Two equal frames, so that the clip-wide norms are the base's own: zero condition conv and proj_out add nothing."""
-    torch.manual_seed(0)        # one pixel in a group of two channels can amplify rounding (5e-4 in one draw of 60), so not any draw
+    """Two equal frames, so that the clip-wide norms are the base's own: zero condition conv and proj_out add
+    nothing."""
+    torch.manual_seed(
+        0
+    )  # one pixel in a group of two channels can amplify rounding (5e-4 in one draw of 60), so not any draw
     unet = toy_unet()
     x, text = torch.randn(1, 4, HEIGHT, WIDTH).repeat(2, 1, 1, 1), torch.randn(1, TOKENS, TEXT).repeat(2, 1, 1)
     with torch.no_grad():
@@ -65,8 +69,10 @@ def test_a_fresh_model_leaves_frames_as_the_base_makes_them():
     assert torch.allclose(plain, injected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("options", "condition", "motion"), [
-    ({}, True, True), ({"stage": "motion"}, False, True), ({"freeze_motion": True}, True, False)])
+@pytest.mark.parametrize(
+    ("options", "condition", "motion"),
+    [({}, True, True), ({"stage": "motion"}, False, True), ({"freeze_motion": True}, True, False)],
+)
 def test_stages_train_what_they_say(options, condition, motion):
     trainer = toy_trainer(batch_size=1, **options)
     before = tensors_of(trainer)
@@ -86,7 +92,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
         pass
 
     def stop(report):
-        if report.step == 3:                            # after the save at step 2
+        if report.step == 3:  # after the save at step 2
             raise Stop
 
     with pytest.raises(Stop):
@@ -106,7 +112,7 @@ def test_a_run_leaves_log_options_and_weights_that_load(tmp_path):
     assert [row["step"] for row in rows] == ["1", "2"] and all(float(row["loss"]) > 0 for row in rows)
     loaded, exported = load_pia_model(weights).state_dict(), trainer.exported().state_dict()
     assert loaded.keys() == exported.keys() and not changed(loaded, exported)
-    assert changed(loaded, tensors_of(trainer))         # averaged, not raw
+    assert changed(loaded, tensors_of(trainer))  # averaged, not raw
     assert sorted(p.name for p in tmp_path.glob("pia-*")) == ["pia-0000001.safetensors", "pia-0000002.safetensors"]
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
@@ -139,7 +145,9 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_last_state(tmp_path, monkeypa
 
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(HostError, match="state.pt cannot be written .*file write failed.; make room and go on with --resume"):
+    with pytest.raises(
+        HostError, match="state.pt cannot be written .*file write failed.; make room and go on with --resume"
+    ):
         train(toy_trainer(batch_size=1, steps=1), tmp_path / "run", progress=False)
     assert not [p.name for p in (tmp_path / "run").iterdir() if p.name.startswith((".", "state"))]
 
@@ -208,12 +216,12 @@ def test_the_average_follows_slowly_and_starts_quickly():
     average = WeightAverage(weights, 0.9)
     weights["w"].fill_(1.0)
     average.update(weights)
-    assert average.mean["w"].item() == pytest.approx(0.9)               # decay 1 / 10 at first
+    assert average.mean["w"].item() == pytest.approx(0.9)  # decay 1 / 10 at first
     for _ in range(200):
         average.update(weights)
     weights["w"].fill_(0.0)
     average.update(weights)
-    assert average.mean["w"].item() == pytest.approx(0.9, abs=1e-4)     # decay 0.9 in the end
+    assert average.mean["w"].item() == pytest.approx(0.9, abs=1e-4)  # decay 0.9 in the end
 
 
 def test_without_average_the_raw_weights_are_exported():
@@ -227,7 +235,11 @@ def test_initial_weights_come_from_pia_and_animatediff_files():
     source, model = fresh_model(unet, seed=1), fresh_model(unet, seed=2)
     torch.nn.init.normal_(source.condition.weight)
     tensors = {f"module.{name}": value for name, value in source.state_dict().items()}
-    animatediff = {name: value[:, :24] if name.endswith(".pe") else value for name, value in tensors.items() if "conv_in" not in name}
+    animatediff = {
+        name: value[:, :24] if name.endswith(".pe") else value
+        for name, value in tensors.items()
+        if "conv_in" not in name
+    }
     animatediff["module.mid_block.motion_modules.0.x"] = torch.zeros(1)
     assert load_initial(model, animatediff, "mm.ckpt") is False
     assert changed(source.state_dict(), model.state_dict()) == {"conv_in.weight"}
@@ -245,11 +257,18 @@ def test_initial_weights_that_do_not_fit_are_refused():
         load_initial(model, wide, "pia.ckpt")
 
 
-@pytest.mark.parametrize(("options", "sentence"), [
-    ({"steps": 0}, "steps is 0; it must be a whole number of at least 1"), ({"drop_text": 1.5}, "drop_text is 1.5; .* from 0 to 1"),
-    ({"stage": "both"}, "stage is 'both'; it must be one of condition, motion"), ({"learning_rate": "1e-5"}, "learning_rate is '1e-5'"),
-    ({"freeze_motion": 1}, "freeze_motion is 1; it must be true or false"), ({"max_grad_norm": float("nan")}, "max_grad_norm is nan"),
-    ({"stage": "motion", "freeze_motion": True}, "nothing would train")])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"steps": 0}, "steps is 0; it must be a whole number of at least 1"),
+        ({"drop_text": 1.5}, "drop_text is 1.5; .* from 0 to 1"),
+        ({"stage": "both"}, "stage is 'both'; it must be one of condition, motion"),
+        ({"learning_rate": "1e-5"}, "learning_rate is '1e-5'"),
+        ({"freeze_motion": 1}, "freeze_motion is 1; it must be true or false"),
+        ({"max_grad_norm": float("nan")}, "max_grad_norm is nan"),
+        ({"stage": "motion", "freeze_motion": True}, "nothing would train"),
+    ],
+)
 def test_options_that_cannot_be_are_refused(options, sentence):
     with pytest.raises(TrainingError, match=sentence):
         TrainConfig(**options)
@@ -260,12 +279,16 @@ def test_learning_rate_warms_up_and_falls():
     factors = [config.learning_rate_factor(step) for step in range(10)]
     assert factors[:3] == [0.5, 1.0, 1.0] and factors[-1] < 0.05 and sorted(factors[2:], reverse=True) == factors[2:]
     assert TrainConfig().learning_rate_factor(4000) == 1.0
+    late = TrainConfig(steps=8, lr_schedule="trapezoid")
+    assert [late.learning_rate_factor(step) for step in (0, 6, 7)] == [1.0, 1.0, 0.5]
 
 
 def test_another_clip_length_works():
     def longer(first, count):
         batch = toy_clips(first, count)
-        return dataclasses.replace(batch, latents=batch.latents.repeat(1, 2, 1, 1, 1), affinity=batch.affinity.repeat(1, 2))
+        return dataclasses.replace(
+            batch, latents=batch.latents.repeat(1, 2, 1, 1, 1), affinity=batch.affinity.repeat(1, 2)
+        )
 
     unet = toy_unet()
     report = Trainer(unet, fresh_model(unet), TrainConfig(batch_size=1), longer).train_step()

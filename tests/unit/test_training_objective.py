@@ -1,4 +1,5 @@
 """What the network is shown and asked in training."""
+
 import dataclasses
 
 import pytest
@@ -8,8 +9,7 @@ from lib_pia.condition import build_condition
 from lib_pia.errors import TrainingError
 from lib_pia.schedule import linear_alphas_cumprod
 from lib_pia.training import TrainConfig
-from lib_pia.training.batch import training_draws
-from lib_pia.training.objective import check_batch, clip_conditions, eps_loss, make_example
+from lib_pia.training.objective import check_batch, clip_conditions, eps_loss, make_example, training_draws
 from tests.unit.training_toys import FRAMES, toy_clips
 
 ALPHAS = linear_alphas_cumprod()
@@ -51,7 +51,7 @@ def test_the_ablations_change_the_affinity_and_keep_the_latent(mode):
 def test_noise_follows_the_linear_schedule_one_timestep_per_clip():
     batch, draws, made = example()
     step = draws.timestep[1]
-    row = FRAMES + 2                                    # frame 2 of clip 1
+    row = FRAMES + 2  # frame 2 of clip 1
     expected = ALPHAS[step].sqrt() * batch.latents[1, 2] + (1 - ALPHAS[step]).sqrt() * draws.noise[1, 2]
     assert torch.allclose(made.noisy[row], expected, atol=1e-6)
     assert made.timestep.tolist() == [int(t) for t in draws.timestep for _ in range(FRAMES)]
@@ -71,11 +71,17 @@ def test_motion_stage_always_drops_the_condition():
 
 def test_drops_come_as_often_as_asked_and_independently():
     draws = training_draws(TrainConfig(seed=1, drop_condition=0.2, drop_text=0.1), 0, (4000, 1, 4, 1, 1))
-    share = draws.drop_condition.float().mean(), draws.drop_text.float().mean(), (draws.drop_condition & draws.drop_text).float().mean()
+    share = (
+        draws.drop_condition.float().mean(),
+        draws.drop_text.float().mean(),
+        (draws.drop_condition & draws.drop_text).float().mean(),
+    )
     assert share[0] == pytest.approx(0.2, abs=0.02)
     assert share[1] == pytest.approx(0.1, abs=0.015)
     assert share[2] == pytest.approx(0.02, abs=0.008)
-    assert set(draws.timestep.tolist()) <= set(range(1000)) and draws.timestep.float().mean() == pytest.approx(499.5, abs=15)
+    assert set(draws.timestep.tolist()) <= set(range(1000)) and draws.timestep.float().mean() == pytest.approx(
+        499.5, abs=15
+    )
 
 
 def test_a_samples_draws_depend_on_its_number_and_the_seed_alone():
@@ -88,7 +94,9 @@ def test_a_samples_draws_depend_on_its_number_and_the_seed_alone():
 
 def test_the_noisiest_tenth_is_drawn_as_often_as_asked_and_pure_there_alone():
     shape = (4000, 1, 4, 1, 1)
-    usual, often = (training_draws(TrainConfig(seed=1, noisiest_share=share, pure_noise=0.4), 0, shape) for share in (0.0, 0.3))
+    usual, often = (
+        training_draws(TrainConfig(seed=1, noisiest_share=share, pure_noise=0.4), 0, shape) for share in (0.0, 0.3)
+    )
     assert (usual.timestep >= 900).float().mean() == pytest.approx(0.1, abs=0.02)
     assert (often.timestep >= 900).float().mean() == pytest.approx(0.1 * 0.7 + 0.3, abs=0.03)
     assert torch.equal(usual.noise, often.noise)
@@ -115,10 +123,16 @@ def test_loss_is_the_plain_error_unless_high_noise_is_weighted():
     assert torch.allclose(weighted, (1 / ALPHAS[draws.timestep]).clamp(max=8.0))
 
 
-@pytest.mark.parametrize("change", [
-    {"latents": torch.zeros(2, FRAMES, 3, 8, 8)}, {"affinity": torch.zeros(2, FRAMES + 1)}, {"text": torch.zeros(1, 5, 8)},
-    {"null_text": torch.zeros(4, 8)}, {"condition_frame": torch.tensor([0, FRAMES])},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"latents": torch.zeros(2, FRAMES, 3, 8, 8)},
+        {"affinity": torch.zeros(2, FRAMES + 1)},
+        {"text": torch.zeros(1, 5, 8)},
+        {"null_text": torch.zeros(4, 8)},
+        {"condition_frame": torch.tensor([0, FRAMES])},
+    ],
+)
 def test_batches_that_do_not_fit_are_refused(change):
     check_batch(toy_clips(0, 2))
     with pytest.raises(TrainingError, match=next(iter(change))):

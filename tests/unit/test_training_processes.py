@@ -1,4 +1,5 @@
 """Several processes: two with batch B train exactly what one with batch 2 B trains."""
+
 import os
 import socket
 
@@ -22,16 +23,21 @@ def _trained(processes: Processes, batch_size: int) -> dict:
     toy = toy_trainer(square_clips, batch_size=batch_size, accumulate=2, max_grad_norm=0.0, learning_rate=1e-4)
     trainer = Trainer(toy.unet, toy.model, toy.config, toy.clips, processes)
     with torch.no_grad():
-        for parameter in trainer.trained.values():                      # so that every gradient is there
+        for parameter in trainer.trained.values():  # so that every gradient is there
             parameter.add_(0.02)
     loss = trainer.train_step().loss
-    return {"loss": loss, "gradients": {name: p.grad for name, p in trainer.trained.items()},
-            "weights": {name: p.detach() for name, p in trainer.trained.items()}}
+    return {
+        "loss": loss,
+        "gradients": {name: p.grad for name, p in trainer.trained.items()},
+        "weights": {name: p.detach() for name, p in trainer.trained.items()},
+    }
 
 
 def _worker(rank: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
     with join_processes("cpu") as processes:
         torch.save(_trained(processes, 1), f"{folder}/{rank}.pt")
 

@@ -1,5 +1,7 @@
 """The infotext comes back out of every format as it went in, and where the WebUI looks for it."""
 
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -74,6 +76,8 @@ def test_the_webui_finds_it_where_it_looks(tmp_path):
     with Image.open(files["webp"].path) as image:
         comment = image.getexif().get_ifd(0x8769)[0x9286]
         assert comment[:8] == b"UNICODE\0" and comment[8:].decode("utf-16-be") == HARD
+    kind = struct.unpack_from(">H", exif_bytes(HARD), 30)  # of the comment's entry: 2 bytes of tag after 28 of others
+    assert kind == (7,)  # UNDEFINED, as EXIF 2.3 wants it; piexif, which the WebUI reads with, fails at anything else
 
 
 def test_every_frame_of_png_carries_it(tmp_path):

@@ -1,4 +1,5 @@
 """A narrow UNet and two clips for the tests of training."""
+
 from __future__ import annotations
 
 import torch
@@ -6,7 +7,7 @@ import torch
 from lib_pia.training import ClipBatch, TrainConfig, Trainer, draw, fresh_model
 from tests.tiny_models import build_unet
 
-FRAMES, HEIGHT, WIDTH, TOKENS, TEXT = 3, 16, 8, 5, 8            # latent height and width: 2x1 at the deepest level
+FRAMES, HEIGHT, WIDTH, TOKENS, TEXT = 3, 16, 8, 5, 8  # latent height and width: 2x1 at the deepest level
 
 
 def toy_unet(seed: int = 7):
@@ -33,7 +34,8 @@ def toy_clips(first: int, count: int, width: int = WIDTH) -> ClipBatch:
 
 
 def square_clips(first: int, count: int) -> ClipBatch:
-    """Toy clips with 2x2 at the deepest level, where the norms over two values of `toy_clips` magnify rounding errors."""
+    """Toy clips with 2x2 at the deepest level, where the norms over two values of `toy_clips` magnify rounding
+    errors."""
     return toy_clips(first, count, HEIGHT)
 
 

@@ -21,9 +21,11 @@ from lib_pia.settings_fields import FIELDS
 from lib_pia.travel import Travel, parse_travel
 
 from .and_prompts import sort_by_frame
+from .axes import axes_of, with_axes
 from .brush import ready_for_brush, with_brush
 from .checks import check_checkpoint
 from .clip import ClipRun
+from .control import ControlClip
 from .made import MadeClips
 from .neighbours import check_count, check_neighbours
 from .pictures import encode_pictures
@@ -46,7 +48,7 @@ def begin(p: Any, args: Sequence[Any]) -> None:
     for field in FIELDS:
         p.extra_generation_params.pop(field.infotext, None)
     try:
-        settings = settings_from_args(args)
+        settings = with_axes(settings_from_args(args), axes_of(p))
         if settings is not None:
             check_neighbours(p)
         request = None if settings is None else read_request(p, settings)
@@ -71,6 +73,8 @@ class Session:
         self.made = MadeClips(p, request)
         self.travel: Travel | None = None  # of the current clip's prompt
         self.run: ClipRun | None = None  # the clip that is being sampled
+        if video := request.settings.control_video:
+            self.made.control = ControlClip(p, video, request.rows, takeover.loan)
         takeover.frames_for_pictures(request, self.init)
 
     # ---- p.init
@@ -81,6 +85,8 @@ class Session:
         self.takeover.loan.give_back("init")
         try:
             check_count(p, all_prompts, self.request.clips * self.request.rows)
+            if self.made.control is not None:
+                self.made.control.ready()
             if self.request.is_img2img:
                 check_checkpoint(p)
                 with ready_for_brush(p, self.request.settings):

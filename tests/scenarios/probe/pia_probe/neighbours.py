@@ -17,6 +17,7 @@ from copy import copy
 from typing import Any
 
 import torch
+from PIL import Image
 
 
 class Damped(torch.nn.Module):
@@ -78,6 +79,8 @@ class Neighbours:
             sd_unet.current_unet, sd_unet.apply_unet = before, apply
 
     def hook(self, name: str, p: Any, args: tuple) -> None:
+        if name == "setup" and "style" in self.names:
+            self._add_style()
         if name == "process" and "wrap_sample" in self.names:
             self._wrap_sample(p)
         if name == "process" and "prompts" in self.names:
@@ -86,6 +89,14 @@ class Neighbours:
             self._generate_inside(p)
         if name == "postprocess" and "text" in self.names:
             args[0].images.append("dGV4dA==")
+        if name == "postprocess" and "map" in self.names:
+            args[0].images.append(Image.new("RGB", (64, 64), (0, 200, 0)))
+
+    def _add_style(self) -> None:
+        from modules.shared import prompt_styles
+        from modules.styles import PromptStyle
+
+        prompt_styles.styles["pia scenario"] = PromptStyle("pia scenario", "in snow", "", None)
 
     def _wrap_sample(self, p: Any) -> None:
         sample = p.sample

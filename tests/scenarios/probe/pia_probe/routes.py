@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import Body, FastAPI
 
-from . import run, seen
+from . import run
 
 
 def add(_: Any, app: FastAPI) -> None:
@@ -61,7 +61,7 @@ def state() -> dict[str, Any]:
         "hooks": hooks,
         "attributes": hashlib.sha256(repr(sorted(own.items())).encode()).hexdigest(),
         "blocks": [len(block) for block in (*unet.input_blocks, *unet.output_blocks)],
-        "state": {name: seen.plain(getattr(shared.state, name)) for name in ("job_count", "textinfo")},
+        "job_count": shared.state.job_count,
     }
 
 

@@ -44,7 +44,7 @@ class Run:
     """Bound to the processing object of one request until the host closes it.
 
     asked: `record` (bool), `fault` (one object or a list of them, see `faults`), `neighbours` (names, see
-    `neighbours`), `lend` (attributes of the model, set for the time of the request).
+    `neighbours`), `lend` (attributes of the model, set for the time of the request), `latents` (keep them whole).
     """
 
     def __init__(self, p: Any, asked: dict[str, Any]) -> None:
@@ -53,6 +53,7 @@ class Run:
         self.events: list[list[Any]] = []
         self.before: dict[str, Any] = {}
         self.entered = False
+        self.latents: list[dict[str, Any]] = []
         self.stack = ExitStack()
         wanted = asked.get("fault") or []
         self.faults = faults.Faults(wanted if isinstance(wanted, list) else [wanted])
@@ -76,7 +77,9 @@ class Run:
             current.remove(self)
             self.stack.close()
             vars(self.p).pop("close", None)
-            last.update(number=next(_numbers), events=self.events, neighbours=self.neighbours.told)
+            last.update(
+                number=next(_numbers), events=self.events, latents=self.latents, neighbours=self.neighbours.told
+            )
 
     # ---- what is recorded
 
@@ -94,6 +97,8 @@ class Run:
     def hook(self, name: str, p: Any, args: tuple, kwargs: dict) -> None:
         if self.recording:
             self.note(name, seen.of_hook(name, args, kwargs), p)
+        if name == "post_sample" and self.asked.get("latents"):
+            self.latents.append(seen.packed(args[0].samples))
         if name == "process" and not self.entered:
             self.entered = True
             self._watch_model(p)

@@ -1,0 +1,53 @@
+"""Infotext there and back: what a clip says of itself makes the same clip again."""
+
+from __future__ import annotations
+
+import pytest
+
+from lib_pia.settings import FIELDS, PIASettings
+
+from .clips import BASE, TITLE, animate
+from .pictures import encoded, picture, pixels
+
+ALL = {
+    "num_frames": 6,
+    "fps": 12,
+    "motion": "loop",
+    "magnitude": "large",
+    "condition_frame": -2,
+    "start_from": "image",
+    "color_match": 0.35,
+    "loop_count": 2,
+    "ping_pong": True,
+    "interpolate": 1,
+}
+CURVE = {"num_frames": 4, "affinity": [1.0, 0.3, 0.75]}
+
+
+@pytest.mark.parametrize("settings", [ALL, CURVE, {}], ids=["all", "curve", "four frames"])
+def test_every_field_is_read_back(host, settings):
+    answer = animate(host, settings, steps=1)
+    told = host.post("/sdapi/v1/png-info", image=answer["images"][0])
+    read = PIASettings.from_infotext({key: str(value) for key, value in told["parameters"].items()})
+    wanted = PIASettings.from_dict({"num_frames": 4, "formats": ["png"], **settings, "model": read.model})
+    assert read == wanted and told["info"] == answer["info"]["infotexts"][0]
+
+
+def test_a_request_by_infotext_alone_gives_the_same_clip(host):
+    first = animate(host, CURVE)
+    request = {"init_images": [encoded(picture())], "infotext": first["info"]["infotexts"][0], "subseed": 1}
+    again = host.generate("img2img", request)
+    assert [pixels(text) for text in again["images"]] == [pixels(text) for text in first["images"]]
+    assert again["info"]["pia"][0]["affinity"] == first["info"]["pia"][0]["affinity"]
+
+
+def test_infotext_of_an_ordinary_picture_animates_nothing(host):
+    infotext = host.generate("txt2img", BASE)["info"]["infotexts"][0]
+    answer = host.generate("txt2img", {"infotext": infotext})
+    assert "pia" not in answer["info"] and len(answer["images"]) == 1
+
+
+def test_both_tabs_have_every_field_in_the_api(host):
+    found = [script for script in host.get("/sdapi/v1/script-info") if script["name"] == TITLE.lower()]
+    assert [script["is_img2img"] for script in found] == [False, True]
+    assert [arg["label"] for arg in found[0]["args"]] == [field.label for field in FIELDS]
