@@ -4,6 +4,7 @@ An encoder with CLIP's vocabulary gets CLIP's byte pairs (demo.miniature.tokeniz
 """
 import functools
 import re
+import types
 import zlib
 
 import torch
@@ -74,6 +75,14 @@ class TextEncoder(nn.Module):
                 stream += [(zlib.crc32(word.encode()) % self.id_start, weight) for word in words]
         parts = [stream[start:start + ROOM] for start in range(0, len(stream) or 1, ROOM)]
         return [[(self.id_start, 1.0), *part, *[end] * (ROOM + 1 - len(part))] for part in parts]
+
+    def tokenize(self, texts):
+        return [[number for chunk in self.chunks(text) for number, _ in chunk[1:-1] if number != self.id_end] for text in texts]
+
+    def tokenize_line(self, line):
+        """([chunks with their 77 `tokens`], number of tokens)."""
+        chunks = [types.SimpleNamespace(tokens=[number for number, _ in chunk]) for chunk in self.chunks(line)]
+        return chunks, len(chunks) * ROOM
 
     def forward(self, prompts):
         split, empty = [self.chunks(prompt) for prompt in prompts], self.chunks("")
