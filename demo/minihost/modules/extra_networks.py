@@ -1,6 +1,7 @@
 """<name:argument:...> in prompts, and the one network that there is: LoRA, folded into the weights of the UNet."""
 import os
 import re
+from types import SimpleNamespace
 
 from modules import errors, sd_models, shared
 
@@ -9,10 +10,11 @@ _before = {}            # layer -> its weight without LoRA, put back bit for bit
 
 
 def parse_prompts(prompts):
-    """(prompts without tags, {network: [its arguments]} of the first prompt)."""
+    """(prompts without tags, {network: [its parameters]} of the first prompt)."""
     data = {}
     for name, arguments in TAG.findall(prompts[0] if prompts else ""):
-        data.setdefault(name, []).append(arguments.split(":"))
+        items = arguments.split(":")
+        data.setdefault(name, []).append(SimpleNamespace(items=items, positional=items, named={}))
     return [TAG.sub("", prompt) for prompt in prompts], data
 
 
@@ -29,10 +31,10 @@ def activate(p, extra_network_data):
     files = {os.path.splitext(os.path.basename(path))[0]: path
              for path in shared.walk_files(shared.cmd_opts.lora_dir, [".safetensors", ".pt", ".ckpt"])}
     wanted = (extra_network_data or {}).get("lora", [])
-    for name, *strength in wanted:
+    for name, *strength in (one.items for one in wanted):
         try:
             _fold(sd_models.read_state_dict(files[name]), float(strength[0]) if strength else 1.0)
-            p.extra_generation_params["Lora hashes"] = ", ".join(one[0] for one in wanted)
+            p.extra_generation_params["Lora hashes"] = ", ".join(one.items[0] for one in wanted)
         except Exception:
             errors.report(f"The LoRA {name} cannot be used; there are {', '.join(files) or 'none'}.", exc_info=True)
     if p.scripts is not None:
