@@ -1,7 +1,6 @@
 """<name:argument:...> in prompts, and the one network that there is: LoRA, folded into the weights of the UNet."""
 import os
 import re
-from types import SimpleNamespace
 
 from modules import errors, sd_models, shared
 
@@ -9,12 +8,17 @@ TAG = re.compile(r"<(\w+):([^>]+)>")
 _before = {}            # layer -> its weight without LoRA, put back bit for bit
 
 
+class ExtraNetworkParams:
+    def __init__(self, items):
+        self.items, self.positional, self.named = items, items, {}
+
+
 def parse_prompts(prompts):
     """(prompts without tags, {network: [its parameters]} of the first prompt)."""
     data = {}
     for name, arguments in TAG.findall(prompts[0] if prompts else ""):
         items = arguments.split(":")
-        data.setdefault(name, []).append(SimpleNamespace(items=items, positional=items, named={}))
+        data.setdefault(name, []).append(ExtraNetworkParams(items))
     return [TAG.sub("", prompt) for prompt in prompts], data
 
 

@@ -180,7 +180,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
             samples = images_tensor_to_samples(_from_pil([images.resize_image(0, one, width, height) for one in decoded]))
         else:
             samples = torch.nn.functional.interpolate(samples, (height // opt_f, width // opt_f), **mode)
-        self.is_hr_pass, self.hr_c, self.hr_uc = True, self.c, self.uc
+        self.is_hr_pass = True
         self.sampler = sd_samplers.create_sampler(self.sampler_name, self.sd_model)
         state.nextjob()
         self.rng = rng.ImageRNG(samples.shape[1:], self.seeds, self.subseeds, self.subseed_strength, self.seed_resize_from_h,
@@ -188,6 +188,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         noise = self.rng.next()
         if not self.disable_extra_networks:
             extra_networks.activate(self, self.extra_network_data)
+        self.hr_c, self.hr_uc = self.c, self.uc
         if self.scripts is not None:
             self.scripts.before_hr(self)
         self._before_sampling(samples, noise, self.hr_c, self.hr_uc)
