@@ -46,10 +46,20 @@ def activate(p, extra_network_data):
                                                 subseeds=p.subseeds, extra_network_data=extra_network_data)
 
 
+def _key(name, tensors):
+    """A UNet layer's name in a file of kohya's naming: LDM's own, or (attention blocks) diffusers'."""
+    key = f"lora_unet_{name.replace('.', '_')}"
+    if f"{key}.lora_down.weight" in tensors or not (found := re.fullmatch(r"(in|out|middle_)(?:put_blocks\.(\d+)|block)\.1\.(.+)", name)):
+        return key
+    number = int(found[2] or 0) - (found[1] == "in")
+    block = {"in": "down_blocks_{}_attentions_{}", "out": "up_blocks_{}_attentions_{}"}.get(found[1], "mid_block_attentions_0")
+    return f"lora_unet_{block.format(number // 3, number % 3)}_{found[3].replace('.', '_')}"
+
+
 def _fold(tensors, strength):
-    """Files of kohya's naming: weight += strength * alpha / rank * up @ down."""
+    """weight += strength * alpha / rank * up @ down."""
     for name, layer in shared.sd_model.model.diffusion_model.named_modules():
-        key = f"lora_unet_{name.replace('.', '_')}"
+        key = _key(name, tensors)
         if (down := tensors.get(f"{key}.lora_down.weight")) is not None:
             change = tensors[f"{key}.lora_up.weight"].float().flatten(1) @ down.float().flatten(1)
             change *= strength * float(tensors.get(f"{key}.alpha", len(down))) / len(down)
