@@ -8,11 +8,17 @@ TAG = re.compile(r"<(\w+):([^>]+)>")
 _before = {}            # layer -> its weight without LoRA, put back bit for bit
 
 
+class ExtraNetworkParams:
+    def __init__(self, items):
+        self.items, self.positional, self.named = items, items, {}
+
+
 def parse_prompts(prompts):
-    """(prompts without tags, {network: [its arguments]} of the first prompt)."""
+    """(prompts without tags, {network: [its parameters]} of the first prompt)."""
     data = {}
     for name, arguments in TAG.findall(prompts[0] if prompts else ""):
-        data.setdefault(name, []).append(arguments.split(":"))
+        items = arguments.split(":")
+        data.setdefault(name, []).append(ExtraNetworkParams(items))
     return [TAG.sub("", prompt) for prompt in prompts], data
 
 
@@ -29,10 +35,10 @@ def activate(p, extra_network_data):
     files = {os.path.splitext(os.path.basename(path))[0]: path
              for path in shared.walk_files(shared.cmd_opts.lora_dir, [".safetensors", ".pt", ".ckpt"])}
     wanted = (extra_network_data or {}).get("lora", [])
-    for name, *strength in wanted:
+    for name, *strength in (one.items for one in wanted):
         try:
             _fold(sd_models.read_state_dict(files[name]), float(strength[0]) if strength else 1.0)
-            p.extra_generation_params["Lora hashes"] = ", ".join(one[0] for one in wanted)
+            p.extra_generation_params["Lora hashes"] = ", ".join(one.items[0] for one in wanted)
         except Exception:
             errors.report(f"The LoRA {name} cannot be used; there are {', '.join(files) or 'none'}.", exc_info=True)
     if p.scripts is not None:
@@ -40,10 +46,20 @@ def activate(p, extra_network_data):
                                                 subseeds=p.subseeds, extra_network_data=extra_network_data)
 
 
+def _key(name, tensors):
+    """A UNet layer's name in a file of kohya's naming: LDM's own, or (attention blocks) diffusers'."""
+    key = f"lora_unet_{name.replace('.', '_')}"
+    if f"{key}.lora_down.weight" in tensors or not (found := re.fullmatch(r"(in|out|middle_)(?:put_blocks\.(\d+)|block)\.1\.(.+)", name)):
+        return key
+    number = int(found[2] or 0) - (found[1] == "in")
+    block = {"in": "down_blocks_{}_attentions_{}", "out": "up_blocks_{}_attentions_{}"}.get(found[1], "mid_block_attentions_0")
+    return f"lora_unet_{block.format(number // 3, number % 3)}_{found[3].replace('.', '_')}"
+
+
 def _fold(tensors, strength):
-    """Files of kohya's naming: weight += strength * alpha / rank * up @ down."""
+    """weight += strength * alpha / rank * up @ down."""
     for name, layer in shared.sd_model.model.diffusion_model.named_modules():
-        key = f"lora_unet_{name.replace('.', '_')}"
+        key = _key(name, tensors)
         if (down := tensors.get(f"{key}.lora_down.weight")) is not None:
             change = tensors[f"{key}.lora_up.weight"].float().flatten(1) @ down.float().flatten(1)
             change *= strength * float(tensors.get(f"{key}.alpha", len(down))) / len(down)
