@@ -32,7 +32,15 @@ REQUIREMENTS = [(ROOT / "requirements" / "dev.txt", []), (ROOT / "requirements" 
 PYTHONS = ((3, 11), (3, 12))
 HOST_VENV = ROOT / ".venv-host"  # what the WebUI v1.10.1 installs, for --host-pins
 HOST_REQUIREMENTS = [(ROOT / "requirements" / "host.txt", []), REQUIREMENTS[1]]
-HOST_TESTS = ("tests/unit", "tests/scenarios")
+# Left out with the host's pins, none of it a part of the extension: float16 on a CPU, which torch 2.1.2 cannot do, and
+# what makes the miniature, with a newer transformers and torch.
+HOST_LEFT_OUT = (
+    "unit/test_motion_module.py::test_half_precision_is_near_full_precision[dtype0]",
+    "unit/test_miniature_weights.py",
+    "unit/test_miniature.py::test_the_tokenizer_equals_transformers",
+    "unit/test_miniature_training.py::test_two_processes_equal_one_with_twice_the_batch",
+)
+HOST_TESTS = ("tests/unit", "tests/scenarios", *(f"--deselect=tests/{name}" for name in HOST_LEFT_OUT))
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "beyond")
