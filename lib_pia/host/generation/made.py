@@ -22,8 +22,8 @@ class MadeClips:
 
     `conditions`: img2img's encoded pictures, one for all clips or one per clip. `stills`: txt2img's still pictures, one
     per clip, None where nobody needs it. `frame_counts`: pictures that the host finished, per clip. `sampled`: clips
-    whose latents are complete. `control`: the clip that ControlNet follows, if there is one. `attention`: of the word that
-    `attention_of` names, by clip.
+    whose latents are complete. `control`: the clip that ControlNet follows, if there is one. `attention`: of the
+    word that `attention_of` names, by clip.
     """
 
     def __init__(self, p: Any, request: Request) -> None:
