@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -123,11 +123,14 @@ def _widths(widths: tuple[int, ...]) -> str:
 
 
 @contextmanager
-def inject(unet: nn.Module, model: PIAModel, condition: Tensor, num_frames: int | None = None) -> Iterator[None]:
+def inject(
+    unet: nn.Module, model: PIAModel, condition: Tensor, num_frames: int | None = None
+) -> Iterator[Callable[[Tensor], None]]:
     """Inside the block `unet(x, t, ...)` is PIA's network; afterwards `unet` is bit for bit what it was.
 
     Rows of a call are B*F, frame fastest (row b*F + f is frame f of group b); B is derived from each call, so that cond
     and uncond may come together or apart. The condition features are computed once, here. Works under autograd.
+    Yields a function that takes another condition of the same shape, for the calls from then on.
 
     Args:
         unet: an LDM-layout SD1.5 UNet of any width (ldm `UNetModel`).
@@ -162,7 +165,7 @@ def inject(unet: nn.Module, model: PIAModel, condition: Tensor, num_frames: int 
             stack.callback(layer.register_forward_hook(hook).remove)
         for norm in sites.norms:
             run.attach_norm(norm, stack)
-        yield
+        yield run.show
 
 
 class _Run:
@@ -171,7 +174,12 @@ class _Run:
     def __init__(self, model: PIAModel, num_frames: int, condition: Tensor) -> None:
         self.model = model
         self.num_frames = num_frames
-        self.features = model.condition(condition)  # [K*F, C, H, W]
+        self.features: Tensor
+        self.show(condition)
+
+    def show(self, condition: Tensor) -> None:
+        """Takes the condition [K*F, 5, H, W] for the calls from now on."""
+        self.features = self.model.condition(condition)  # [K*F, C, H, W]
 
     def hooks(self, sites: Sites) -> Iterator[tuple[nn.Module, object]]:
         yield sites.conv_in, self._add_condition

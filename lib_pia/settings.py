@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import SettingsError
-from .settings_fields import FIELD, FIELDS, MAX_WINDOW, TRAINED_WINDOW, ClipPicture, Field
+from .settings_fields import CHAIN_OVERLAP, FIELD, FIELDS, MAX_WINDOW, TRAINED_WINDOW, ClipPicture, Field
 from .settings_values import checked, refuse, shown
 
 DIGEST = 10  # characters of a file's SHA-256 in the infotext
@@ -36,7 +36,7 @@ class PIASettings:
     interpolate: int = 1
     longer: str = "chain"
     window: int | None = None
-    overlap: int = 4
+    overlap: int | None = None
     anchor: float = 0.0
     pictures: tuple[ClipPicture, ...] = ()
     continue_from: str | None = None
@@ -59,6 +59,7 @@ class PIASettings:
         self._check_windows()
         self._check_pictures()
         self._check_continued()
+        self._check_read_frames()
 
     # ---- what must fit together
 
@@ -70,7 +71,7 @@ class PIASettings:
             )
 
     def _check_windows(self) -> None:
-        if self.overlap > self.window_frames // 2:
+        if self.overlap_frames > self.window_frames // 2:
             raise SettingsError(
                 f"PIA setting overlap is {self.overlap} with windows of {self.window_frames} frames; "
                 f"it must be at most {self.window_frames // 2}, half a window."
@@ -112,12 +113,28 @@ class PIASettings:
                     f"A clip that goes on from another one cannot have {conflict}; leave it or continue_from out."
                 )
 
+    def _check_read_frames(self) -> None:
+        """What reads or is given something for every frame of a call needs frames that are sampled once, in order."""
+        conflicts = {
+            'longer "slide"': self.is_long and self.longer == "slide",
+            "continue_from": self.continue_from is not None,
+        }
+        for name in ("control_video", "attention_of"):
+            for conflict, there in conflicts.items():
+                if there and getattr(self, name):
+                    raise SettingsError(f"A clip with {name} cannot have {conflict}; leave one of them out.")
+
     # ---- windows
 
     @property
     def window_frames(self) -> int:
         """L, the frames of one window in a clip of several."""
         return self.window or TRAINED_WINDOW
+
+    @property
+    def overlap_frames(self) -> int:
+        """K, the frames that two windows share."""
+        return self.overlap or (self.window_frames // 2 if self.longer == "slide" else CHAIN_OVERLAP)
 
     @property
     def is_long(self) -> bool:

@@ -14,6 +14,7 @@ MASK_MEANS = ("keep", "motion", "both")
 MIN_FRAMES, MAX_FRAMES = 2, 512  # own choice: 512 frames are a minute at 8 FPS
 MIN_WINDOW, MAX_WINDOW = 8, 32  # 32 = the trained position encoding (PIA configs: temporal_position_encoding_max_len)
 TRAINED_WINDOW = 16  # PIA configs: sample_n_frames; the window of clips that are too long for a single one
+CHAIN_OVERLAP = 4  # own choice, measured: `python dev.py bench beyond`
 MAX_POINTS = 1024  # more affinity points than any curve needs; bounds what a request can make us parse
 MAX_PICTURES = 16  # own choice: each is encoded and held
 MAX_BASE64 = 96 << 20  # characters of a file in a request: 72 MB, more than any clip of this extension
@@ -209,13 +210,14 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "overlap",
         "Overlap",
-        4,
+        None,
         "int",
-        "Frames that two windows share, at most half a window.",
+        "Frames that two windows share, at most half a window. Empty: 4 in a chain, half a window in a slide.",
         "PIA overlap",
         1,
         MAX_WINDOW // 2,
         1,
+        optional=True,
         fold="longer",
     ),
     Field(

@@ -13,7 +13,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from .affinity import affinity_scores, frame_index, resample_curve
+from .affinity import TABLES, affinity_scores, frame_index, resample_curve
 from .settings import PIASettings
 from .settings_fields import MAX_WINDOW
 
@@ -67,17 +67,45 @@ def plan_chain(
 
 
 def plan(settings: PIASettings, known: int = 0) -> tuple[Window, ...]:
-    """The windows of a clip of `known` given frames and `settings.num_frames` new ones: a single one where they fit."""
+    """The windows of a clip of `known` given frames and `settings.num_frames` new ones: a single one where they fit,
+    and in a slide, whose windows (`plan_slide`) are made together."""
     frames = settings.num_frames + known
+    if settings.is_long and settings.longer == "slide":
+        start = frame_index(settings.condition_frame, frames)
+        return (Window(0, frames, (), start, True),)
     length = frames if frames <= (settings.window or MAX_WINDOW) else settings.window_frames
     start = frame_index(settings.condition_frame, settings.num_frames)
-    return plan_chain(frames, length, min(settings.overlap, length - 1), start, known)
+    return plan_chain(frames, length, min(settings.overlap_frames, length - 1), start, known)
+
+
+def plan_slide(settings: PIASettings) -> tuple[tuple[int, ...], ...]:
+    """The frames of each window of a slide. A loop's windows go on over its end into its beginning."""
+    frames, length, overlap = settings.num_frames, settings.window_frames, settings.overlap_frames
+    if settings.motion != "loop":
+        return tuple(tuple(range(start, start + length)) for start in window_starts(frames, length, overlap))
+    starts = range(0, frames, length - overlap)
+    return tuple(tuple((start + f) % frames for f in range(length)) for start in starts)
+
+
+def pyramid(length: int) -> Tensor:
+    """The weight of each frame of a window where windows are averaged: 1 at its ends, most in its middle, [length]."""
+    places = torch.arange(length)
+    return torch.minimum(places + 1, length - places).float()
+
+
+def _around(num_frames: int, condition_frame: int, magnitude: str) -> Tensor:
+    """The affinity of a loop of several windows, [num_frames]: the first half of the loop's table at the distance from
+    the condition frame around the loop, its last value held."""
+    away = TABLES["loop"][magnitude][: len(TABLES["loop"][magnitude]) // 2]
+    distances = [min(d := abs(frame - condition_frame), num_frames - d) for frame in range(num_frames)]
+    return torch.tensor([away[min(d, len(away) - 1)] for d in distances])
 
 
 def window_affinity(settings: PIASettings, window: Window, known: int = 0) -> Tensor:
     """The affinity of a window's frames, [length] float32 in [0, 1].
 
-    The motion's table at the distance from the window's condition frame. A curve counts over the whole clip's new
+    The motion's table at the distance from the window's condition frame or, where that is more, from one of the
+    clip's further pictures. A curve counts over the whole clip's new
     frames, and is 1 where a known frame is the condition image. Windows that go on from known frames have the style of
     `style_transfer` already, so that they take the tables of `animate`.
     """
@@ -86,11 +114,22 @@ def window_affinity(settings: PIASettings, window: Window, known: int = 0) -> Te
         curve = resample_curve(s.affinity, s.num_frames)
         places = (torch.arange(window.start, window.start + window.length) - known).clamp(min=0)
         scores = curve[places]
-        if not window.of_picture:
-            scores[window.condition_frame] = 1.0
+        own = 1 if window.of_picture else 0  # the picture's own frame is what the curve says
+        scores[places_of_pictures(s, window, known)[own:]] = 1.0
         return scores
     motion = "animate" if s.motion == "style_transfer" and not window.of_picture else s.motion
-    return affinity_scores(window.length, window.condition_frame, motion, s.magnitude)
+    if motion == "loop" and s.is_long:
+        return _around(window.length, window.condition_frame, s.magnitude)
+    places = places_of_pictures(s, window, known)
+    return torch.stack([affinity_scores(window.length, place, motion, s.magnitude) for place in places]).amax(0)
+
+
+def places_of_pictures(settings: PIASettings, window: Window, known: int = 0) -> list[int]:
+    """Local indices of the frames that equal a condition image: the window's condition frame, then those of
+    `settings.pictures` that the window makes."""
+    further = [picture.frame % settings.num_frames + known - window.start for picture in settings.pictures]
+    new = [place for place in further if 0 <= place < window.length and place not in window.known]
+    return [window.condition_frame, *new]
 
 
 def clip_affinity(settings: PIASettings, known: int = 0) -> Tensor:

@@ -13,6 +13,7 @@ LAYERS = [
     "files",
     "lending",
     "settings",
+    "travel",
     "schedule",
     "condition",
     "motion_module",

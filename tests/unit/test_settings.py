@@ -33,7 +33,7 @@ def valid_settings():
         "interpolate": st.sampled_from([1, 2, 4]),
         "longer": st.just("chain"),
         "window": st.none() | st.integers(8, 32),
-        "overlap": st.integers(1, 4),
+        "overlap": st.none() | st.integers(1, 4),
         "anchor": st.floats(0, 1),
         "continue_whole": st.booleans(),
         "mask_means": st.sampled_from(["keep", "motion", "both"]),
@@ -243,3 +243,11 @@ def test_infotext_holds_what_is_not_default():
 
 def test_errors_carry_what_the_api_reads():
     assert vars(PIAError("x"))["status_code"] == 500 and vars(SettingsError("y")) == {"status_code": 422, "detail": "y"}
+
+
+@pytest.mark.parametrize("name, value", [("control_video", "AAAA"), ("attention_of", "star")])
+def test_what_reads_every_frame_needs_frames_that_are_sampled_once(name, value):
+    for other in ({"num_frames": 48, "longer": "slide"}, {"continue_from": "AAAA"}):
+        with pytest.raises(SettingsError, match=f"A clip with {name} cannot have"):
+            PIASettings(**{name: value}, **other)
+    PIASettings(num_frames=48, **{name: value})

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from lib_pia.affinity import affinity_scores
 from lib_pia.settings import PIASettings
-from lib_pia.windows import Window, clip_affinity, plan, plan_chain, window_affinity, window_starts
+from lib_pia.windows import (
+    Window,
+    clip_affinity,
+    plan,
+    plan_chain,
+    plan_slide,
+    pyramid,
+    window_affinity,
+    window_starts,
+)
 
 
 @st.composite
@@ -98,3 +107,40 @@ def test_a_curve_counts_over_the_whole_clip():
     assert scores[3] == 1 and scores[4] == pytest.approx(1 - 16 / 39) and clip_affinity(s)[-1] == 0
     known = clip_affinity(PIASettings(num_frames=8, affinity=(0.5, 0.1)), known=4)
     assert known[0] == 0.5 and known[-1] == pytest.approx(0.1)
+
+
+def test_a_slide_is_one_plan_and_its_windows_cover_every_frame():
+    s = PIASettings(num_frames=48, longer="slide")
+    assert plan(s) == (Window(0, 48, (), 0, True),) and s.overlap_frames == 8
+    assert {len(span) for span in plan_slide(s)} == {16}
+    assert sorted({f for span in plan_slide(s) for f in span}) == list(range(48))
+    assert plan(PIASettings(num_frames=32, longer="slide"))[0].length == 32  # fits into one window
+
+
+def test_a_loops_windows_go_on_over_its_end():
+    spans = plan_slide(PIASettings(num_frames=48, longer="slide", motion="loop"))
+    assert len(spans) == 6 and spans[-1] == (*range(40, 48), *range(8))
+    counts = [sum(f in span for span in spans) for f in range(48)]
+    assert set(counts) == {2}
+
+
+def test_affinity_of_a_loop_of_several_windows_is_symmetric_around_it():
+    loop = {"longer": "slide", "motion": "loop", "magnitude": "large"}
+    scores = clip_affinity(PIASettings(num_frames=48, condition_frame=5, **loop))
+    assert scores[5] == 1 and scores[4] == scores[6] == pytest.approx(0.8) and scores[29] == pytest.approx(0.5)
+    turned = scores.roll(-5)
+    assert torch.equal(turned[1:], turned[1:].flip(0))
+
+
+def test_weights_are_most_in_the_middle():
+    assert pyramid(4).tolist() == [1, 2, 2, 1] and pyramid(5).tolist() == [1, 2, 3, 2, 1]
+
+
+def test_further_pictures_have_affinity_1_in_the_window_that_makes_them():
+    picture = {"frame": -1, "image": "iVBORw0KGgo="}
+    one = clip_affinity(PIASettings.from_dict({"magnitude": "large", "pictures": [picture]}))
+    assert one[0] == one[-1] == 1 and torch.equal(one, one.flip(0)) and one.min() < 0.8
+    chain = PIASettings.from_dict({"num_frames": 40, "pictures": [picture]})
+    assert [window_affinity(chain, window)[-1] == 1 for window in plan(chain)] == [False, False, True]
+    curve = PIASettings.from_dict({"affinity": [0.5, 0.1], "pictures": [picture]})
+    assert clip_affinity(curve)[0] == 0.5 and clip_affinity(curve)[-1] == 1

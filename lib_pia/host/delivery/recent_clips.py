@@ -15,7 +15,11 @@ from typing import Any
 from modules import shared, ui_tempdir
 from PIL import Image
 
+from lib_pia.errors import MediaError
+from lib_pia.video import clip_info, read_clip
+
 KEPT = 24  # clips that stay in the list
+BEST_FIRST = ("png", "apng", "mp4", "webp", "webm", "gif")  # the least lossy file that a clip has gives its frames
 
 
 @dataclasses.dataclass
@@ -28,6 +32,16 @@ class RecentClip:
     files: list[dict[str, Any]]  # info["pia"] entries with "path"
     picture: str | None = None  # path of the condition image
     folder: Path | None = None  # deleted with the entry, if the files were not saved
+
+    def frames(self, most: int) -> list[Image.Image]:
+        """The clip's frames, RGB, from the least lossy of its files, at most `most`. Raises MediaError."""
+        for name in BEST_FIRST:
+            paths = [file["path"] for file in self.files if file["format"] == name and file["path"]]
+            if name == "png" and paths:
+                return [_opened(path) for path in paths]
+            if paths:
+                return read_clip(paths[0], max_frames=min(clip_info(paths[0]).frames, most))
+        raise MediaError("The clip has no file that can be read any more; make it again.")
 
     def to_dict(self) -> dict[str, Any]:
         values = {
@@ -88,6 +102,14 @@ def temporary_folder() -> Path:
     base = shared.opts.temp_dir or os.environ.get("GRADIO_TEMP_DIR") or os.path.join(tempfile.gettempdir(), "gradio")
     os.makedirs(base, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="pia-", dir=base))
+
+
+def _opened(path: str) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read ({error}); make the clip again.") from error
 
 
 def _stored(picture: Image.Image | None, folder: Path | None) -> str | None:

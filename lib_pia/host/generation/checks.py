@@ -8,7 +8,6 @@ from modules import sd_unet
 
 from lib_pia.errors import SettingsError, UnsupportedModelError
 from lib_pia.injection import find_sites
-from lib_pia.settings import PIASettings
 
 OTHER_KINDS = {"is_sdxl": "SDXL", "is_ssd": "SSD-1B", "is_sd2": "Stable Diffusion 2", "is_sd3": "Stable Diffusion 3"}
 
@@ -75,16 +74,3 @@ def check_pictures(init_images: Any, clips_per_batch: int) -> None:
             f"PIA was given {len(pictures)} pictures for a batch of {clips_per_batch} clips; raise the batch size to "
             f"{len(pictures)}, one clip per picture."
         )
-
-
-def check_built(settings: PIASettings) -> None:
-    """Refuses settings that do nothing yet. Raises SettingsError."""
-    unbuilt = {
-        'longer "slide"': settings.is_long and settings.longer == "slide",
-        "pictures": bool(settings.pictures),
-        "continue_from": settings.continue_from is not None,
-        "mask_means": settings.mask_means != "keep",
-    }
-    for what, wanted in unbuilt.items():
-        if wanted:
-            raise SettingsError(f"PIA setting {what} is not built yet; leave it out.")

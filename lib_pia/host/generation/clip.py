@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
@@ -10,17 +10,19 @@ from modules import devices, rng
 from modules.shared import state
 from torch import Tensor
 
-from lib_pia.errors import HostError
+from lib_pia.errors import HostError, SettingsError
 from lib_pia.host import models
 from lib_pia.lending import lent
 from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
+from lib_pia.travel import Travel
 
 from .and_prompts import sort_by_part
 from .attention import WordAttention
 from .checks import check_checkpoint, check_unet
 from .direction import Direction
 from .made import MadeClips
-from .preview import clip_preview
+from .pictures import latent_of
+from .preview import ClipPreview, clip_preview
 from .progress import progress
 from .sampling import DEFAULT_STRENGTH, fresh_sampler
 from .still import Still, StillWatch, make_still
@@ -32,13 +34,16 @@ LATENT_SCALE = 8  # pixels per latent cell (the host's processing.opt_f)
 class ClipRun:
     """The sampling of clip number `clip` of the processing object `p`."""
 
-    def __init__(self, p: Any, made: MadeClips, clip: int) -> None:
+    def __init__(self, p: Any, made: MadeClips, clip: int, travel: Travel | None = None) -> None:
         self.p = p
         self.made = made
         self.request = made.request
         self.settings = made.request.settings
         self.clip = clip
+        self.travel = travel
         self.windows: WindowSampling | None = None  # while the clip's frames are sampled
+        self.preview: ClipPreview | None = None
+        self.still_made = False
         self.row_error: Exception | None = None
         self.attention: WordAttention | None = None  # where `attention_of` asks for it
         self.watch: Callable[[Any, Any], None] | None = None  # called before the host uses its sampler
@@ -73,24 +78,28 @@ class ClipRun:
         check_checkpoint(p)
         check_unet()
         if self.settings.attention_of:
+            if self.travel is not None:
+                raise SettingsError(
+                    "PIA setting attention_of cannot follow a prompt whose text changes from frame to frame; leave one "
+                    "of them out."
+                )
             self.attention = WordAttention(p, self.settings.attention_of, self.request.rows)
         model = self._load()
-        latent = self.made.condition(self.clip).latent if self.request.is_img2img else self._still()
-        if not self.request.is_img2img and (state.interrupted or state.skipped):
+        latent = self._picture()
+        if self.still_made and (state.interrupted or state.skipped):
             p.comment("Interrupted before the animation began: every frame is the still picture.")
             self.made.sampled += 1
             return latent.repeat(self.request.rows, 1, 1, 1)
         with ExitStack() as stack:
             stack.enter_context(models.on_device(model))
             stack.enter_context(lend_schedule(p.sd_model, linear_alphas_cumprod()))
-            plan = self.request.windows
-            preview = stack.enter_context(clip_preview(plan[0].length, self.settings.fps))
-            direction = Direction(self.settings, latent.to(devices.device))
-            from_image = self.settings.start_from == "image"
-            windows = WindowSampling(p, model, plan, direction, from_image, preview, self._say_window)
+            rows = self.request.windows[0].length
+            self.preview = stack.enter_context(clip_preview(rows, self.settings.fps))
+            direction = self._direction(latent.to(devices.device))
+            windows = WindowSampling(p, self.request, model, direction, self._on_window)
             self._ready_host(stack, latent, windows)
             stack.enter_context(lent(self, windows=windows))
-            stack.enter_context(self._control(windows))
+            stack.enter_context(self._control(lambda: self._frames_of(windows)))
             if self.attention is not None:
                 stack.enter_context(self.attention.reading(p.sd_model.model.diffusion_model, latent))
                 self.made.attention[self.clip] = self.attention
@@ -99,6 +108,21 @@ class ClipRun:
         self.made.sampled += 1
         self._say("decoding")
         return samples
+
+    def _picture(self) -> Tensor:
+        """The latent of the clip's picture [1, 4, H, W]; txt2img's is made now."""
+        if self.request.is_img2img:
+            return self.made.condition(self.clip).latent
+        if self.made.given is not None:
+            return self.made.given[-1:]
+        self.still_made = True
+        return self._still()
+
+    def _direction(self, picture: Tensor) -> Direction:
+        size = (picture.shape[3] * LATENT_SCALE, picture.shape[2] * LATENT_SCALE)
+        pictures = [latent_of(self.p, further, size) for further in self.request.pictures]
+        brush = self.made.condition(self.clip).brush if self.request.is_img2img else None
+        return Direction(self.settings, picture, self.made.given, pictures, brush, self.travel)
 
     def _check_sampled(self, windows: WindowSampling) -> None:
         if not windows.used:
@@ -112,7 +136,19 @@ class ClipRun:
                 "the prompt."
             )
 
-    def _say_window(self, number: int) -> None:
+    def _control(self, frames: Callable[[], Sequence[int]]) -> AbstractContextManager:
+        """Shows ControlNet the control clip's `frames()` at every call of the UNet, if there is one."""
+        if self.made.control is None:
+            return nullcontext()
+        return self.made.control.shown(self.p.sd_model.model.diffusion_model, frames)
+
+    def _frames_of(self, windows: WindowSampling) -> Sequence[int]:
+        every = range(self.request.rows)
+        return every if windows.window is None else every[windows.window.frames]
+
+    def _on_window(self, number: int, finished: Tensor | None) -> None:
+        if self.preview is not None:
+            self.preview.finished = finished
         count = len(self.request.windows)
         if number == 0 and self.clip == 0 and state.job_count > 0:
             state.job_count += (count - 1) * self.request.clips
@@ -120,16 +156,6 @@ class ClipRun:
 
     def _say(self, doing: str, part: str = "") -> None:
         progress(f"{doing} clip {self.clip + 1}/{self.request.clips}{part}")
-
-    def _control(self, windows: WindowSampling) -> AbstractContextManager:
-        """Shows ControlNet the control clip's frames of the window that is sampled, if there is a control clip."""
-        if self.made.control is None:
-            return nullcontext()
-        every = range(self.request.rows)
-        return self.made.control.shown(
-            self.p.sd_model.model.diffusion_model,
-            lambda: every if windows.window is None else every[windows.window.frames],
-        )
 
     def _load(self) -> Any:
         file = models.find_model(self.settings.model)
@@ -179,7 +205,7 @@ class ClipRun:
         if self.clip == 0 and state.job_count > 0:
             state.job_count += self.request.clips
         watch = self.watch = StillWatch()
-        with self._control([self.made.condition_frame]):
+        with self._control(lambda: [self.made.condition_frame]):
             still: Still = make_still(p, p.sample, self.request.rows, watch)
         self.watch = None
         state.nextjob()

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from lib_pia.condition import build_condition
+from lib_pia.condition import brush_affinity, build_condition, fade_pictures
 from lib_pia.settings import PIASettings
-from lib_pia.windows import Window, window_affinity
+from lib_pia.travel import Travel
+from lib_pia.windows import Window, places_of_pictures, window_affinity
+
+from .travel import rows_of, travelled
 
 
 class Direction:
     """The direction of one clip.
 
     picture: z^I [1, 4, H, W] of the clip's picture. known: latents [K, 4, H, W] of frames that are given, in front of
-    the new ones.
+    the new ones. pictures: latents [1, 4, H, W] of `settings.pictures`. brush: [1, 1, H, W], 1 where it moves.
+    travel: the texts of a prompt that names frames.
     """
 
-    def __init__(self, settings: PIASettings, picture: Tensor, known: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        settings: PIASettings,
+        picture: Tensor,
+        known: Tensor | None = None,
+        pictures: Sequence[Tensor] = (),
+        brush: Tensor | None = None,
+        travel: Travel | None = None,
+    ) -> None:
         self.settings = settings
         self.picture = picture
         self.known = known
+        self.pictures = pictures
+        self.brush = brush
+        self.travel = travel
 
     @property
     def given(self) -> int:
@@ -36,7 +54,26 @@ class Direction:
     def condition(self, window: Window, made: Tensor) -> Tensor:
         """The window's condition [length, 5, H, W]; `made` are the clip's latents as far as they are made."""
         affinity = window_affinity(self.settings, window, self.given)
-        return build_condition(self.image(window, made).to(torch.float32), affinity)
+        if self.brush is not None:
+            affinity = brush_affinity(affinity, self.brush.to(made.device, torch.float32))
+        return build_condition(self._images(window, made).to(torch.float32), affinity)
+
+    def _images(self, window: Window, made: Tensor) -> Tensor:
+        """z^I of the window [1, 4, H, W], or one per frame where it makes further pictures."""
+        own = self.image(window, made)
+        latents = {window.condition_frame: own}
+        for picture, latent in zip(self.settings.pictures, self.pictures):
+            place = picture.frame % self.settings.num_frames + self.given - window.start
+            if place in places_of_pictures(self.settings, window, self.given)[1:]:
+                latents[place] = latent.to(own)
+        places = sorted(latents)
+        return own if len(places) == 1 else fade_pictures(places, [latents[p] for p in places], window.length)
+
+    def texts(self, cond: Any, frames: range) -> Any:
+        """The host's positive conditioning for some rows, cut from that for all rows of the clip."""
+        if self.travel is not None:
+            return travelled(cond, self.travel, frames, self.given)
+        return rows_of(cond, frames)
 
     def image(self, window: Window, made: Tensor) -> Tensor:
         """z^I of a window [1, 4, H, W]: the picture, or the known frame that is nearest to the new ones, pulled towards

@@ -22,8 +22,8 @@ class MadeClips:
 
     `conditions`: img2img's encoded pictures, one for all clips or one per clip. `stills`: txt2img's still pictures, one
     per clip, None where nobody needs it. `frame_counts`: pictures that the host finished, per clip. `sampled`: clips
-    whose latents are complete. `control`: the clip that ControlNet follows, if there is one. `attention`: of the
-    word that `attention_of` names, by clip.
+    whose latents are complete. `control`: the clip that ControlNet follows, if there is one. `given`: latents
+    [K, 4, H, W] of the frames that the clips go on from. `attention`: of the word that `attention_of` names, by clip.
     """
 
     def __init__(self, p: Any, request: Request) -> None:
@@ -31,6 +31,7 @@ class MadeClips:
         self.request = request
         self.conditions: list[ConditionPicture] = []
         self.stills: list[Image.Image | None] = []
+        self.given: Tensor | None = None
         self.frame_counts: list[int] = []
         self.sampled = 0
         self.control: ControlClip | None = None
@@ -46,7 +47,10 @@ class MadeClips:
         self.frame_counts[clip] += 1
 
     def picture(self, clip: int, size: tuple[int, int]) -> Image.Image | None:
-        """The condition image of a clip at `size` (width, height), where it is known."""
+        """The condition image of a clip at `size` (width, height), where it is known; of a clip that goes on from
+        another, the last frame of that one."""
+        if self.request.continued:
+            return as_shown(self.p, self.request.continued.frames[-1], size)
         if self.request.is_img2img:
             return as_shown(self.p, self.condition(clip).image, size)
         picture = self.stills[clip] if clip < len(self.stills) else None
@@ -64,4 +68,4 @@ class MadeClips:
 
     def affinity(self) -> Tensor:
         """The affinity of every frame, [F]."""
-        return clip_affinity(self.request.settings)
+        return clip_affinity(self.request.settings, self.request.known)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
-from modules import images
+from modules import images, sd_samplers_common
 from PIL import Image
 from torch import Tensor
 
@@ -45,6 +46,7 @@ class ConditionPicture:
     image: Image.Image  # as the user gave it
     latent: Tensor  # z^I [1, 4, H, W], scaled by 0.18215, the posterior's mean
     host: dict[str, Any]  # PER_PICTURE attributes of `p` for one frame
+    brush: Tensor | None = None  # [1, 1, H, W], 1 where it moves; None: everywhere
 
     def attributes(self, num_frames: int) -> dict[str, Any]:
         """The host's attributes for a batch of `num_frames` rows."""
@@ -109,6 +111,14 @@ def _encode(p: Any, init: Callable[..., None], picture: Image.Image, args: tuple
             "checkpoint and VAE."
         )
     return ConditionPicture(picture, latent.detach().clone(), host)
+
+
+def latent_of(p: Any, picture: Image.Image, size: tuple[int, int]) -> Tensor:
+    """A picture as the host fits it into frames of `size` (width, height), encoded: scaled latent [1, 4, H, W], the
+    posterior's mean."""
+    pixels = torch.from_numpy(np.array(as_shown(p, picture, size).convert("RGB"))).permute(2, 0, 1).float() / 255
+    with posterior_mean(p.sd_model):
+        return sd_samplers_common.images_tensor_to_samples(pixels[None], None, p.sd_model)
 
 
 def as_shown(p: Any, picture: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -16,9 +16,11 @@ from lib_pia.host import models
 from lib_pia.settings import PIASettings
 from lib_pia.settings_fields import FIELD, FIELDS
 from lib_pia.settings_values import shown
-from lib_pia.windows import Window, plan
+from lib_pia.windows import Window, plan, plan_slide
 
-from .checks import check_built, check_pictures
+from .brush import check_mask
+from .checks import check_pictures
+from .continued import ContinuedClip, read_continued
 
 AUTOMATIC = "Automatic"  # what the panel's dropdown shows for "the only or first PIA model found"
 
@@ -47,12 +49,13 @@ def settings_from_args(args: Sequence[Any]) -> PIASettings | None:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The panel's spellings: "Automatic" for no model, 0 for no window, a picture alone for the end picture."""
+    """The panel's spellings: "Automatic" for no model, 0 for what may be empty, a picture alone for the end picture."""
     values = dict(values)
     if values.get("model") == AUTOMATIC:
         values["model"] = None
-    if values.get("window") == 0 and not isinstance(values["window"], bool):
-        values["window"] = None
+    for field in FIELDS:
+        if field.optional and values.get(field.name) == 0 and not isinstance(values[field.name], bool):
+            values[field.name] = None
     if isinstance(values.get("pictures"), Image.Image):
         values["pictures"] = [{"frame": -1, "image": as_base64(values["pictures"])}]
     return values
@@ -74,21 +77,32 @@ class Request:
     clips: int  # batch size x batch count, or what lists of prompts or pictures say
     batch_size: int  # the host's, before frames took its place
     saves: bool  # whether the host would have saved pictures
+    continued: ContinuedClip | None = None  # the clip that this one goes on from
+    pictures: tuple[Image.Image, ...] = ()  # those of `settings.pictures`
+
+    @property
+    def known(self) -> int:
+        """Frames that are given, in front of the new ones."""
+        return self.continued.known if self.continued else 0
 
     @functools.cached_property
     def windows(self) -> tuple[Window, ...]:
         """The windows of a clip in the order of making."""
-        return plan(self.settings)
+        return plan(self.settings, self.known)
+
+    @functools.cached_property
+    def spans(self) -> tuple[tuple[int, ...], ...]:
+        """The frames of each window of a slide; empty for other clips."""
+        return plan_slide(self.settings) if self.settings.is_long and self.settings.longer == "slide" else ()
 
     @property
     def rows(self) -> int:
         """Frames that are sampled per clip: the host's batch size while the clip is made."""
-        return self.settings.num_frames
+        return self.settings.num_frames + self.known
 
 
 def read_request(p: Any, settings: PIASettings) -> Request:
     """The request of the host's processing object `p`. Raises SettingsError and CheckpointError."""
-    check_built(settings)
     settings = dataclasses.replace(settings, model=models.find_model(settings.model).name)
     is_img2img = hasattr(p, "init_images")
     batch = p.batch_size
@@ -97,4 +111,20 @@ def read_request(p: Any, settings: PIASettings) -> Request:
         batch = len(p.init_images) if len(p.init_images) > 1 else batch
     prompts = next((value for value in (p.prompt, p.negative_prompt) if isinstance(value, list)), None)
     clips = len(prompts) if prompts is not None else batch * p.n_iter
-    return Request(settings, is_img2img, clips, p.batch_size, not p.do_not_save_samples)
+    check_mask(p, settings)
+    continued = read_continued(settings)
+    pictures = tuple(_opened(picture.image) for picture in settings.pictures)
+    return Request(settings, is_img2img, clips, p.batch_size, not p.do_not_save_samples, continued, pictures)
+
+
+def _opened(image: str) -> Image.Image:
+    """The picture in base64 text or a data URL. Raises SettingsError."""
+    text = image.split(",", 1)[1] if image.startswith("data:") else image
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
+            picture.load()
+            return picture.copy()
+    except (ValueError, OSError, Image.DecompressionBombError) as error:
+        raise SettingsError(
+            f"PIA setting pictures holds an image that cannot be read ({error}); give PNG, JPEG or WebP as base64 text."
+        ) from error

@@ -18,8 +18,11 @@ from typing import Any
 from torch import Tensor
 
 from lib_pia.settings_fields import FIELDS
+from lib_pia.travel import Travel, parse_travel
 
 from .and_prompts import sort_by_frame
+from .axes import axes_of, with_axes
+from .brush import ready_for_brush, with_brush
 from .checks import check_checkpoint
 from .clip import ClipRun
 from .control import ControlClip
@@ -45,7 +48,7 @@ def begin(p: Any, args: Sequence[Any]) -> None:
     for field in FIELDS:
         p.extra_generation_params.pop(field.infotext, None)
     try:
-        settings = settings_from_args(args)
+        settings = with_axes(settings_from_args(args), axes_of(p))
         if settings is not None:
             check_neighbours(p)
         request = None if settings is None else read_request(p, settings)
@@ -68,9 +71,10 @@ class Session:
         self.request = request
         self.takeover = takeover
         self.made = MadeClips(p, request)
+        self.travel: Travel | None = None  # of the current clip's prompt
         self.run: ClipRun | None = None  # the clip that is being sampled
         if video := request.settings.control_video:
-            self.made.control = ControlClip(p, video, request.settings.num_frames, takeover.loan)
+            self.made.control = ControlClip(p, video, request.rows, takeover.loan)
         takeover.frames_for_pictures(request, self.init)
 
     # ---- p.init
@@ -85,11 +89,15 @@ class Session:
                 self.made.control.ready()
             if self.request.is_img2img:
                 check_checkpoint(p)
-                self.made.conditions = encode_pictures(p, p.init, all_prompts, all_seeds, all_subseeds)
+                with ready_for_brush(p, self.request.settings):
+                    pictures = encode_pictures(p, p.init, all_prompts, all_seeds, all_subseeds)
+                self.made.conditions = [with_brush(p, self.request.settings, picture) for picture in pictures]
                 self._show_picture(0)
             else:
                 p.init(all_prompts, all_seeds, all_subseeds)
                 check_checkpoint(p)
+            if self.request.continued:
+                self.made.given = self.request.continued.latents(p)
         except BaseException:
             self.takeover.end()
             raise
@@ -102,15 +110,33 @@ class Session:
     # ---- hooks around one clip
 
     def same_prompt(self) -> None:
-        """All frames of a clip share the first frame's prompts, whatever an extension drew per picture."""
+        """All frames of a clip share the first frame's prompts, whatever an extension drew per picture, or have what
+        that one says of them. Never raises."""
         p, frames = self.p, self.request.rows
         first = p.iteration * frames
         for every, now in ((p.all_prompts, p.prompts), (p.all_negative_prompts, p.negative_prompts)):
             now[:] = now[:1] * len(now)
             every[first : first + len(now)] = now
+        try:
+            self._travel(p.prompts)
+        except Exception as error:
+            self.takeover.arm(error)
+
+    def _travel(self, prompts: list[str]) -> None:
+        """Where the clip's prompt names frames, each row gets its own text; the infotext keeps what was typed."""
+        self.travel = parse_travel(prompts[0], self.request.settings.num_frames) if prompts else None
+        if self.travel is None:
+            return
+        frames = [max(row - self.request.known, 0) for row in range(len(prompts))]
+        prompts[:] = [self.travel.text_at(frame) for frame in frames]
+        hires = getattr(self.p, "all_hr_prompts", None)
+        if hires and (still := parse_travel(hires[0], self.request.settings.num_frames)):
+            hires[:] = [still.texts[0]] * len(hires)
 
     def before_clip(self) -> None:
         """Takes over `p.sample` for the clip that the host is about to sample. Never raises."""
+        if self.takeover.armed:
+            return
         try:
             if self.request.is_img2img:
                 self._show_picture(self.p.iteration)
@@ -147,7 +173,7 @@ class Session:
     def sample(self, *args: Any, **kwargs: Any) -> Tensor:
         """Stands in for `p.sample`: latents [F, 4, H, W] of one clip."""
         self.takeover.loan.give_back("sample")
-        self.run = ClipRun(self.p, self.made, self.p.iteration)
+        self.run = ClipRun(self.p, self.made, self.p.iteration, self.travel)
         try:
             return self.run.sample(*args, **kwargs)
         except BaseException:

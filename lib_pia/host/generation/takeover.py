@@ -46,6 +46,7 @@ class Takeover:
         self.loan = Lent(p)
         self.random = GlobalRandom()
         self.session: Any = None  # lib_pia.host.generation.session.Session, once the request is known to be good
+        self.armed = False  # whether p.init or p.sample will raise
         setattr(p, ATTRIBUTE, self)
         self.loan.lend(close=self._close)
 
@@ -72,6 +73,7 @@ class Takeover:
             self.end()
             raise error
 
+        self.armed = True
         self.loan.lend(init=fail, sample=fail)
 
     def end(self, p: Any = None) -> None:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from modules import prompt_parser, sd_samplers
+from modules import sd_samplers
 from modules.shared import state
 from torch import Tensor
 
@@ -24,7 +24,9 @@ from lib_pia.model import PIAModel
 from lib_pia.windows import Window
 
 from .direction import Direction
-from .preview import ClipPreview
+from .request import Request
+from .slide import sliding
+from .travel import rows_of
 
 CLAMPS = ("noised", "clean")
 # How samplers that take the known frames before the model (DDIM, PLMS, UniPC) see them: at the noise of the step, as
@@ -48,16 +50,6 @@ class FrameNoise:
         return self._all.next()[self._frames] if self._some is None else self._some.next()
 
 
-def rows_of(conditioning: Any, frames: slice) -> Any:
-    """The conditioning of some frames, cut from all frames'; the host's shared objects are not changed."""
-    if conditioning is None:
-        return None
-    if hasattr(conditioning, "batch"):
-        batch = conditioning.batch[frames]
-        return prompt_parser.MulticondLearnedConditioning(shape=(len(batch),), batch=batch)
-    return conditioning[frames]
-
-
 @dataclasses.dataclass
 class HostCall:
     """What the host handed to its sampler, for all frames of the clip."""
@@ -73,22 +65,21 @@ class HostCall:
 class WindowSampling:
     """Stands in for `sample` and `sample_img2img` of the sampler that the host made for a clip.
 
-    plan: the windows in the order of making. direction: each window's condition. from_image: start from the picture's
-    latent at `p.denoising_strength`, not from noise. say: tells the user which window is made.
+    direction: each window's condition. on_window: called with a window's number before it is made, and the latents
+    [F, 4, H, W] of the frames that are finished, or None.
     """
 
     def __init__(
         self,
         p: Any,
+        request: Request,
         model: PIAModel,
-        plan: tuple[Window, ...],
         direction: Direction,
-        from_image: bool,
-        preview: ClipPreview,
-        say: Callable[[int], None],
+        on_window: Callable[[int, Tensor | None], None],
     ) -> None:
-        self.p, self.model, self.plan, self.direction = p, model, plan, direction
-        self.from_image, self.preview, self.say = from_image, preview, say
+        self.p, self.model, self.direction, self.on_window = p, model, direction, on_window
+        self.plan, self.spans = request.windows, request.spans
+        self.from_image = request.settings.start_from == "image"
         self.used = False
         self.window: Window | None = None  # the one that is sampled now
         self._noise: Tensor | None = None  # its starting noise
@@ -135,7 +126,7 @@ class WindowSampling:
         made = self.direction.begin(torch.zeros_like(call.noise))
         done = slice(0, 0)
         for number, window in enumerate(self.plan):
-            self.say(number)
+            self.on_window(number, made[done] if number else None)
             samples = self._one(call, window, made, number)
             stopped = state.interrupted or state.skipped
             if stopped and number:
@@ -146,9 +137,7 @@ class WindowSampling:
             if stopped or (state.stopping_generation and number + 1 < len(self.plan)):
                 break
             if number + 1 < len(self.plan):
-                self.preview.finished = made[done]
                 state.nextjob()
-        self.preview.finished = None
         return self._finished(made, done)
 
     def _one(self, call: HostCall, window: Window, made: Tensor, number: int) -> Tensor:
@@ -156,12 +145,16 @@ class WindowSampling:
         p, frames = self.p, window.frames
         noise = call.noise[frames]
         init = self.direction.start(window, made, call.init[frames], getattr(p, "nmask", None))
-        conds = (rows_of(call.cond, frames), rows_of(call.uncond, frames))
-        rest = {"steps": call.steps, "image_conditioning": rows_of(call.image_conditioning, frames)}
+        rows = range(frames.start, frames.stop)
+        conds = (self.direction.texts(call.cond, rows), rows_of(call.uncond, rows))
+        rest = {"steps": call.steps, "image_conditioning": rows_of(call.image_conditioning, rows)}
         started = self._first if number == 0 else _Started.of(sd_samplers.create_sampler(p.sampler_name, p.sd_model))
         with ExitStack() as stack:
             condition = self.direction.condition(window, made)
-            stack.enter_context(inject(p.sd_model.model.diffusion_model, self.model, condition))
+            if self.spans:
+                stack.enter_context(sliding(p.sd_model, self.model, condition, self.spans))
+            else:
+                stack.enter_context(inject(p.sd_model.model.diffusion_model, self.model, condition))
             if len(self.plan) > 1 or window.known:
                 stack.enter_context(self._window_of_p(window, init))
             stack.enter_context(lent(self, window=window, _noise=noise))

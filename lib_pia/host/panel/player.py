@@ -11,9 +11,7 @@ from PIL import Image
 
 from lib_pia.errors import MediaError, PIAError
 from lib_pia.host.delivery.recent_clips import RecentClip, recent
-from lib_pia.video import clip_info, read_clip
 
-BEST_FIRST = ("png", "apng", "mp4", "webp", "webm", "gif")  # the least lossy file that a clip has gives its frames
 LONGEST = 512  # frames that the player steps through (32, interpolated and ping-pong: 248)
 
 
@@ -26,30 +24,12 @@ class _Frames:
     def of(self, clip: RecentClip) -> list[Image.Image]:
         held, frames = self._held
         if held != clip.id:
-            frames = _read(clip)
+            frames = clip.frames(LONGEST)
             self._held = (clip.id, frames)
         return frames
 
 
 _frames = _Frames()  # a cache of files on disk
-
-
-def _read(clip: RecentClip) -> list[Image.Image]:
-    for name in BEST_FIRST:
-        paths = [file["path"] for file in clip.files if file["format"] == name and file["path"]]
-        if name == "png" and paths:
-            return [_opened(path) for path in paths]
-        if paths:
-            return read_clip(paths[0], max_frames=min(clip_info(paths[0]).frames, LONGEST))
-    raise MediaError("The clip has no file that can be read any more; make it again.")
-
-
-def _opened(path: str) -> Image.Image:
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except OSError as error:
-        raise MediaError(f"{path} cannot be read ({error}); make the clip again.") from error
 
 
 def frame_of(clip_id: int, number: int) -> Image.Image:

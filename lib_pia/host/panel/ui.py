@@ -15,12 +15,12 @@ import gradio as gr
 from modules.ui_common import create_refresh_button
 from modules.ui_components import FormRow, InputAccordion
 
-from lib_pia.affinity import affinity_scores
 from lib_pia.errors import PIAError
 from lib_pia.host import models
 from lib_pia.host.generation.request import AUTOMATIC
 from lib_pia.settings import PIASettings, parse_infotext
 from lib_pia.settings_fields import FIELD, FIELDS, FOLDS, Field
+from lib_pia.windows import clip_affinity
 
 from . import notices
 from .options import panel_formats
@@ -192,5 +192,4 @@ def model_choices() -> list[str]:
 def preview_affinity(values: dict[str, Any]) -> list[float]:
     """The F numbers that settings would use. Raises SettingsError."""
     s = PIASettings.from_dict(values)
-    scores = affinity_scores(s.num_frames, s.condition_frame, s.motion, s.magnitude, s.affinity)
-    return [round(value, 6) for value in scores.tolist()]
+    return [round(value, 6) for value in clip_affinity(s).tolist()]

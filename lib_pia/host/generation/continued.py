@@ -1,0 +1,85 @@
+"""The clip that a new one goes on from: its frames as they were made, and the latents of the last of them."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lib_pia.errors import MediaError, SettingsError
+from lib_pia.host.delivery.recent_clips import recent
+from lib_pia.settings import PIASettings
+from lib_pia.settings_fields import FIELD
+from lib_pia.video import clip_info, clip_infotext, read_clip
+
+from .pictures import as_shown, latent_of
+
+MOST_FRAMES = 2048  # own choice: at 512 px they take 1.6 GB
+
+
+@dataclasses.dataclass(frozen=True)
+class ContinuedClip:
+    """The frames of the clip that is gone on from, RGB, as PIA made them: one per frame, in the order of time."""
+
+    frames: tuple[Image.Image, ...]
+    known: int  # how many of the last ones the new clip is given
+
+    def fitted(self, p: Any, size: tuple[int, int]) -> list[Image.Image]:
+        """All frames at `size` (width, height), fitted as the host fits a picture."""
+        return [as_shown(p, frame, size) for frame in self.frames]
+
+    def latents(self, p: Any) -> Tensor:
+        """The known frames as scaled latents [known, 4, H, W] at the size of `p`: the posterior's means."""
+        return torch.cat([latent_of(p, frame, (p.width, p.height)) for frame in self.frames[-self.known :]])
+
+
+def read_continued(settings: PIASettings) -> ContinuedClip | None:
+    """The clip of `continue_from`, or None without one. Raises SettingsError, and MediaError for what is no clip."""
+    if settings.continue_from is None:
+        return None
+    if settings.continue_from.startswith("clip:"):
+        frames, infotext = _recent(int(settings.continue_from[5:]))
+    else:
+        data = _decoded(settings.continue_from)
+        frames, infotext = _all_frames(data), clip_infotext(data) or ""
+    frames = as_made(frames, infotext)
+    if len(frames) < 2:
+        raise SettingsError("The clip to go on from has a single frame; give it as the picture of img2img instead.")
+    known = min(settings.overlap_frames, len(frames), settings.window_frames - 1)
+    return ContinuedClip(tuple(frames), known)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.split(",", 1)[1] if text.startswith("data:") else text)
+    except ValueError:
+        raise SettingsError(
+            "PIA setting continue_from is not valid base64 text; encode the clip file's bytes as base64."
+        ) from None
+
+
+def _all_frames(source: Any) -> list[Image.Image]:
+    frames = clip_info(source).frames
+    if frames > MOST_FRAMES:
+        raise MediaError(f"The clip to go on from has {frames} frames; at most {MOST_FRAMES} can be read, cut it.")
+    return read_clip(source, max_frames=MOST_FRAMES)
+
+
+def _recent(number: int) -> tuple[list[Image.Image], str]:
+    clip = recent.find(number)
+    if clip is None:
+        raise SettingsError(f"Clip {number} is not in the list of last clips any more; make it again.")
+    return clip.frames(MOST_FRAMES), clip.infotext
+
+
+def as_made(frames: list[Image.Image], infotext: str) -> list[Image.Image]:
+    """Frames of a clip file without those that interpolation and ping-pong added, as its infotext tells them."""
+    if re.search(rf"{FIELD['ping_pong'].infotext}: True", infotext):
+        frames = frames[: len(frames) // 2 + 1]
+    times = re.search(rf"{FIELD['interpolate'].infotext}: (\d)", infotext)
+    return frames[:: int(times[1])] if times else frames
