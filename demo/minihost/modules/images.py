@@ -4,8 +4,9 @@ import math
 import os
 import re
 import string
+from types import SimpleNamespace
 
-from modules import shared
+from modules import script_callbacks, shared
 from modules.shared import opts, state
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
@@ -33,7 +34,9 @@ def image_grid(imgs, batch_size=1, rows=None):
     wished = rows or (opts.n_rows if opts.n_rows > 0 else batch_size if opts.n_rows == 0 else round(math.sqrt(len(imgs))))
     columns = -(-len(imgs) // min(wished, len(imgs)))
     width, height = (max(sides) for sides in zip(*(picture.size for picture in imgs)))
-    grid = Image.new("RGB", (columns * width, -(-len(imgs) // columns) * height), "#ffffff")
+    rows = -(-len(imgs) // columns)
+    script_callbacks.image_grid_callback(SimpleNamespace(imgs=imgs, cols=columns, rows=rows))
+    grid = Image.new("RGB", (columns * width, rows * height), "#ffffff")
     for place, picture in enumerate(imgs):
         grid.paste(picture, (place % columns * width, place // columns * height))
     return grid

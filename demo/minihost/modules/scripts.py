@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import types
 from collections import namedtuple
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,12 +74,16 @@ def list_scripts(scriptdirname, extension):
             for file in sorted(Path(base, scriptdirname).glob(f"*{extension}"))]
 
 
+scripts_data = []               # every script file that was loaded, with its `module`
+
+
 def load_scripts():
     """Runs every scripts/*.py, with its extension's folder on sys.path meanwhile; makes the runners of both tabs."""
     global _loading, scripts_txt2img, scripts_img2img
     from modules import _host_scripts
 
     script_callbacks.clear_callbacks()
+    scripts_data.clear()
     classes = []
     for file in list_scripts("scripts", ".py"):
         _loading = file.basedir
@@ -87,6 +92,7 @@ def load_scripts():
         module = importlib.util.module_from_spec(importlib.util.spec_from_loader(file.filename, loader))
         try:
             loader.exec_module(module)
+            scripts_data.append(types.SimpleNamespace(module=module, path=file.path))
             classes += [(one, file.path) for one in vars(module).values() if inspect.isclass(one) and issubclass(one, Script)]
         except Exception:
             errors.report(f"{file.path} could not be loaded", exc_info=True)
