@@ -4,7 +4,8 @@ python dev.py demo [--once] [--port N]     a clip from a picture in the reposito
 python dev.py test [pytest arguments]      everything that CI runs
 python dev.py test --webui URL             the scenarios and the page's tests on a running WebUI; writes docs/TESTED.md
 python dev.py test --host-pins             unit tests and scenarios with the WebUI's own pins (Python 3.10); likewise
-python dev.py bench NAME                   tables, each from one run (engine, fidelity, clip, miniature, animatebench)
+python dev.py bench NAME                   tables, each from one run (engine, fidelity, clip, miniature, animatebench,
+                                           beyond)
 python dev.py lint                         ruff
 
 A WebUI for --webui (v1.10.1, on this machine, --api) has this repository and tests/scenarios/probe as extensions, and
@@ -34,7 +35,7 @@ HOST_REQUIREMENTS = [(ROOT / "requirements" / "host.txt", []), REQUIREMENTS[1]]
 HOST_TESTS = ("tests/unit", "tests/scenarios")
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench")
+BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "beyond")
 
 
 class DevError(Exception):

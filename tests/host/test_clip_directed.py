@@ -13,6 +13,7 @@ from demo.minihost import HostResponseError
 from tests.host.clips import animate, animate_text, distance, frames, picture
 from tests.host.test_clip_inpaint import INPUT, MASK, MASKED
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
+from tests.host.test_clip_text import HIRES
 from tests.host.test_clip_windows import CHAIN, at_call, break_it, conditions, latents  # noqa: F401
 
 OTHER = picture().transpose(Image.Transpose.ROTATE_180)
@@ -90,7 +91,7 @@ def test_in_a_chain_a_picture_belongs_to_the_window_that_makes_its_frame(host, c
 
 
 def test_a_picture_on_txt2img_after_hires_fits(host, conditions):  # noqa: F811
-    animate_text(host, {"pictures": [{"frame": 2, "image": host.base64(OTHER)}]}, steps=1, enable_hr=True, hr_scale=2.0, hr_upscaler="Latent")
+    animate_text(host, {"pictures": [{"frame": 2, "image": host.base64(OTHER)}]}, steps=1, **HIRES, hr_upscaler="Latent")
     assert conditions[-1][0].shape == (4, 4, 16, 16)
 
 
