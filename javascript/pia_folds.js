@@ -15,6 +15,11 @@ pia.add("folds", [], (panel) => {
         button(words("Do not continue"), () => pia.write(panel, "continue_from", "")));
     if (panel.part("continue_from")) panel.part("continue_from").parentElement.before(goesOn);
 
+    const model = fields.find((field) => field.name === "model");
+    if (panel.part("model")) panel.part("model").addEventListener("focusout", (event) => {
+        if (event.target.value === "") event.target.value = model.default;         // for gradio a blank is the default too
+    });
+
     /** How the header names a field, or "" where it has its default. */
     function said(field) {
         const value = pia.read(panel, field.name), label = words(field.label);

@@ -2,7 +2,7 @@
 /** The player under the gallery: the last clips, the controls of the stage, and what can be done with a clip or a frame. */
 pia.add("player", ["stage", "ruler"], (panel, { stage, ruler }) => {
     const { words, make, button } = pia;
-    const ORDER = ["mp4", "webm", "webp", "apng", "gif", "png"], SPEEDS = [0.25, 0.5, 1, 2];
+    const ORDER = ["mp4", "webm", "webp", "apng", "gif", "png", "attention.mp4"], SPEEDS = [0.25, 0.5, 1, 2];
     const state = { clips: [], files: [], wanted: null };
 
     // ---- what is on the page; what changes with every frame is a value, not a node
@@ -105,6 +105,7 @@ pia.add("player", ["stage", "ruler"], (panel, { stage, ruler }) => {
     function showClip(clip) {
         clip.files = clip.files.filter((file) => file.path);
         state.files = [...new Map(clip.files.map((file) => [file.format, file])).values()]
+            .filter((file) => ORDER.includes(file.format))
             .sort((a, b) => ORDER.indexOf(a.format) - ORDER.indexOf(b.format));
         fill(format.querySelector("select"), state.files.map((file, index) => [index, file.format.toUpperCase()]));
         compared.hidden = !clip.picture;

@@ -78,6 +78,11 @@ class AttentionReader:
         self.counts: dict[int, Tensor] = {}  # what was added: [F]
         self.step, self.row, self.tokens, self.frames = -1, 0, (), range(0)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no layer was read."""
+        return not self.sums
+
     def begin_step(self, tokens: Sequence[Sequence[int]], frames: range | None = None) -> None:
         """The next rows that the UNet gets are K*L cond ones, part-major, and then others, in one call or several.
 

@@ -43,6 +43,7 @@ class PIASettings:
     continue_whole: bool = True
     mask_means: str = "keep"
     control_video: str | None = None
+    attention_of: str | None = None
 
     def __post_init__(self) -> None:
         for field in FIELDS:
@@ -58,6 +59,7 @@ class PIASettings:
         self._check_windows()
         self._check_pictures()
         self._check_continued()
+        self._check_read_frames()
 
     # ---- what must fit together
 
@@ -110,6 +112,17 @@ class PIASettings:
                 raise SettingsError(
                     f"A clip that goes on from another one cannot have {conflict}; leave it or continue_from out."
                 )
+
+    def _check_read_frames(self) -> None:
+        """What reads or is given something for every frame of a call needs frames that are sampled once, in order."""
+        conflicts = {
+            'longer "slide"': self.is_long and self.longer == "slide",
+            "continue_from": self.continue_from is not None,
+        }
+        for name in ("control_video", "attention_of"):
+            for conflict, there in conflicts.items():
+                if there and getattr(self, name):
+                    raise SettingsError(f"A clip with {name} cannot have {conflict}; leave one of them out.")
 
     # ---- windows
 

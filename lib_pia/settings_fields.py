@@ -281,5 +281,14 @@ FIELDS: tuple[Field, ...] = (
         fold="longer",
         restored=False,
     ),
+    Field(
+        "attention_of",
+        "Attention of",
+        None,
+        "text",
+        "A word of the prompt: where it acts is written as a heat clip and as numbers. Empty: nothing.",
+        "PIA attention of",
+        fold="files",
+    ),
 )
 FIELD = {field.name: field for field in FIELDS}

@@ -39,7 +39,8 @@ def wanted(field: Field) -> str:
         "curve": f"a list of 2 to {MAX_POINTS} numbers from 0 to 1",
         "pictures": f'a list of at most {MAX_PICTURES} objects {{"frame": number, "image": base64 text}}',
         "clip": "the base64 text of a clip",
-    }.get(field.kind, "a file name")
+        "text": "a file name" if field.name == "model" else "a word of the prompt",
+    }[field.kind]
     return f"{words}, or null" if field.optional else words
 
 

@@ -7,9 +7,9 @@ contract.check()
 
 from modules import script_callbacks, scripts  # noqa: E402
 
-from lib_pia.host.delivery import output  # noqa: E402
+from lib_pia.host.delivery import output, plot  # noqa: E402
 from lib_pia.host.delivery.result import share_files  # noqa: E402
-from lib_pia.host.generation import session  # noqa: E402
+from lib_pia.host.generation import axes, session  # noqa: E402
 from lib_pia.host.generation.neighbours import keep_from_starting  # noqa: E402
 from lib_pia.host.panel import options, player, routes, ui  # noqa: E402
 
@@ -22,11 +22,13 @@ class PIAScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        tab = "img2img" if is_img2img else "txt2img"
-        built = ui.build(tab)
-        self.on_after_component(lambda gallery: player.build(tab), elem_id=f"{tab}_gallery")
+        built = ui.build(self.tabname)
         self.infotext_fields, self.paste_field_names = built.infotext_fields, built.paste_field_names
         return built.components
+
+    def after_component(self, component, **kwargs):
+        if kwargs.get("elem_id") == f"{self.tabname}_gallery":
+            player.build(self.tabname)
 
     def setup(self, p, *args):
         share_files(p)
@@ -73,3 +75,5 @@ script_callbacks.on_cfg_denoised(session.Session.unsort_rows)
 script_callbacks.on_infotext_pasted(ui.fill_pasted)
 script_callbacks.on_ui_settings(options.add)
 script_callbacks.on_app_started(routes.add)
+script_callbacks.on_before_ui(axes.add)
+script_callbacks.on_image_grid(plot.write_grid)

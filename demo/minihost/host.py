@@ -10,6 +10,26 @@ from pathlib import Path
 from . import boot
 
 
+def start(data_dir: str | Path, extensions: list[str | Path] = (), flags: list[str] = ()) -> Host:
+    """Boot the host in this process (once), with the API and without the page.
+
+    `data_dir` holds models/, outputs/, extensions/ as in the WebUI; `extensions` are folders to load besides those in
+    it; `flags` are command-line flags of the WebUI.
+    """
+    more = [part for folder in extensions for part in ("--minihost-extension", str(Path(folder).resolve()))]
+    boot.prepare(["--data-dir", str(Path(data_dir).resolve()), "--api", *more, *flags])
+    from modules import _notice_components, paths, script_callbacks, scripts, sd_models, sd_vae, shared  # noqa: F401
+
+    sd_models.list_models()
+    sd_vae.refresh_vae_list()
+    scripts.load_scripts()
+    script_callbacks.ui_settings_callback()
+    shared.opts.onchange("sd_model_checkpoint", sd_models.reload_model_weights, call=False)
+    shared.opts.onchange("sd_vae", sd_vae.reload_vae_weights, call=False)
+    script_callbacks.before_ui_callback()
+    return Host(Path(data_dir).resolve())
+
+
 class HostResponseError(Exception):
     """The API answered with an error: `status` and the JSON `body`."""
 
@@ -19,30 +39,15 @@ class HostResponseError(Exception):
 
 
 class Host:
-    """`modules` is the package as the extension sees it; `client` a FastAPI TestClient; `app` the FastAPI application."""
+    """`modules` is the package as the extension sees it; `client` a FastAPI TestClient; `app` the application."""
 
-    def __init__(self, data_dir: Path, extensions: list[Path]):
+    def __init__(self, data_dir: Path):
         import modules
         from modules import scripts, sd_models, shared
 
-        self.data_dir, self.extensions = data_dir, extensions
+        self.data_dir, self.url = data_dir, None
         self.modules, self.shared, self.sd_models, self.scripts = modules, shared, sd_models, scripts
-        self.url = None
-
-    @classmethod
-    def start(cls, data_dir: Path, extensions: list[Path], flags: list[str]) -> Host:
-        named = [part for folder in extensions for part in ("--minihost-extension", str(folder))]
-        boot.prepare(["--data-dir", str(data_dir), "--api", "--no-half", *named, *flags])
-        from modules import shared_init
-
-        shared_init.initialize()
-        from modules import initialize, script_callbacks
-
-        initialize.initialize()
-        script_callbacks.before_ui_callback()
-        host = cls(data_dir, extensions)
-        host._serve_api()
-        return host
+        self._serve_api()
 
     def _serve_api(self) -> None:
         """The API without a page: only the scripts' components are made, in no page's Blocks."""
@@ -52,8 +57,7 @@ class Host:
         for runner, is_img2img in ((self.scripts.scripts_txt2img, False), (self.scripts.scripts_img2img, True)):
             runner.initialize_scripts(is_img2img)
             with gr.Blocks():
-                runner.prepare_ui()
-                for section in {script.section for script in runner.alwayson_scripts} - {None}:
+                for section in ("sampler", "seed"):
                     runner.setup_ui_for_section(section)
                 runner.setup_ui()
         self._use(None, FastAPI())
@@ -62,10 +66,9 @@ class Host:
         from fastapi.testclient import TestClient
         from modules import script_callbacks
         from modules.api.api import Api
-        from modules.call_queue import queue_lock
 
         self.shared.demo = self.demo = demo
-        self.app, self.api = app, Api(app, queue_lock)
+        self.app, self.api = app, Api(app)
         script_callbacks.app_started_callback(demo, app)
         self.client = TestClient(app, raise_server_exceptions=False)
 
@@ -75,33 +78,27 @@ class Host:
 
         assert self.shared.sd_model is not None, "no checkpoint could be loaded"        # the page shows which one it is
         demo = ui.create_ui()
-        app, self.url = _page.launch(demo, self.shared.cmd_opts, port, server_name, [str(folder) for folder in self.extensions])
+        app, self.url = _page.launch(demo, port, server_name)
         self._use(demo, app)
         if block:
             self.wait()
         return self.url
 
     def wait(self) -> None:
-        """Until the page's server is told to stop, or Ctrl+C."""
-        from modules import _page
-
-        _page.wait()
-
-    def close(self) -> None:
-        """Stop the page's server."""
-        if self.demo is not None:
-            self.demo.close()
-            self._serve_api()
+        """Until `state.ended` is set, or Ctrl+C."""
+        with contextlib.suppress(KeyboardInterrupt):
+            self.shared.state.ended.wait()
+        self.demo.close()
 
     def post(self, path: str, **body) -> dict:
         """The JSON answer; HostResponseError when it is an error."""
-        response = self.client.post(path, json=body)
-        if response.status_code != 200:
-            raise HostResponseError(response.status_code, response.json())
-        return response.json()
+        return self._answer(self.client.post(path, json=body))
 
     def get(self, path: str) -> dict:
-        response = self.client.get(path)
+        return self._answer(self.client.get(path))
+
+    @staticmethod
+    def _answer(response):
         if response.status_code != 200:
             raise HostResponseError(response.status_code, response.json())
         return response.json()
@@ -121,22 +118,14 @@ class Host:
         """A PIL picture or a path as the API takes it."""
         if isinstance(image, (str, Path)):
             return base64.b64encode(Path(image).read_bytes()).decode()
-        buffer = io.BytesIO()
-        image.save(buffer, format="PNG")
+        image.save(buffer := io.BytesIO(), format="PNG")
         return base64.b64encode(buffer.getvalue()).decode()
-
-    @staticmethod
-    def picture(text: str):
-        """The PIL picture of a base64 string."""
-        from PIL import Image
-
-        return Image.open(io.BytesIO(base64.b64decode(text)))
 
     @contextlib.contextmanager
     def options(self, **values):
         """Settings for the time of a `with`."""
         opts = self.shared.opts
-        before = {key: opts.data[key] for key in values}
+        before = {key: getattr(opts, key) for key in values}
         try:
             for key, value in values.items():
                 opts.set(key, value)
@@ -152,11 +141,9 @@ class Host:
         script.args_from = script.args_to = 0
         script.filename = script.filename or __file__
         for runner in runners:
-            runner.scripts.append(script)
             runner.alwayson_scripts.append(script)
         try:
             yield script
         finally:
             for runner in runners:
-                runner.scripts.remove(script)
                 runner.alwayson_scripts.remove(script)

@@ -1,4 +1,4 @@
-"""What extensions' install.py and the infotext ask of the WebUI's launcher. minihost installs nothing."""
+"""What extensions' install.py and the infotext ask of the WebUI's launcher. Nothing is installed here."""
 import importlib.util
 
 
@@ -12,6 +12,3 @@ def is_installed(package):
 
 def run_pip(command, desc=None, live=False):
     raise RuntimeError(f"minihost does not install packages: pip {command}")
-
-
-args = None

@@ -42,13 +42,16 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "modules.rng": ("ImageRNG",),
     "modules.script_callbacks": (
         "on_app_started",
+        "on_before_ui",
         "on_cfg_denoised",
         "on_cfg_denoiser",
+        "on_image_grid",
         "on_infotext_pasted",
         "on_ui_settings",
     ),
     "modules.scripts": (
         "AlwaysVisible",
+        "scripts_data",
         "Script.title",
         "Script.show",
         "Script.ui",

@@ -51,8 +51,8 @@ def _alignment(base: dict) -> list:
         row(
             "condition frame PSNR",
             f"{base['psnr']:.1f} dB (VAE alone {base['vae_psnr']:.1f})",
-            ">= 25 dB",
-            base["psnr"] >= 25,
+            ">= 28 dB",
+            base["psnr"] >= 28,
         ),
     ]
 

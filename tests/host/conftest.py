@@ -106,8 +106,7 @@ def host(models):
     started = start(models.folder.parent, extensions=[REPOSITORY])
     assert started.shared.sd_model is not None                  # loaded, and noted in the settings, before any test
     opts = started.shared.opts
-    sys.modules["modules.script_callbacks"].ui_settings_callback()              # as the page does; the API alone knows no extension's options
-    opts.data = {**{key: info.default for key, info in opts.data_labels.items() if not info.do_not_save}, **opts.data}
+    opts.data = {key: getattr(opts, key) for key in opts.data_labels}
     return started
 
 

@@ -188,3 +188,11 @@ def test_controlnet_that_made_nothing(host):
         with pytest.raises(HostResponseError) as error:
             animate(host, {"control_video": clip_of(host, SHADES)})
     assert error.value.body["detail"].startswith("ControlNet made nothing of control_video")
+
+
+def test_a_chain_shows_each_window_its_own_frames(host):
+    shades = [10 * i for i in range(14)]
+    with controlnet(host, UNIT) as shown:
+        answer = animate(host, {"num_frames": 14, "window": 8, "overlap": 2, "control_video": clip_of(host, shades)})
+    assert len(answer["images"]) == 14
+    assert shown == [shades[:8] * 2] * 2 + [shades[6:] * 2] * 2

@@ -1,7 +1,5 @@
-"""Scenario 3: whatever happens to a clip, the next ordinary picture and the next clip are what they were before."""
+"""Restoring, where a test must look inside: the rest is in tests/scenarios/test_restore.py."""
 from __future__ import annotations
-
-import dataclasses
 
 import pytest
 import torch
@@ -88,80 +86,6 @@ def fails(host, status, text, settings=None, animate=animate, **request):
     assert text in (error.value.body["detail"] or error.value.body["errors"])
 
 
-def test_failure_in_the_settings(host, unharmed):
-    fails(host, 422, "num_frames is 513", {"num_frames": 513})
-
-
-def test_failure_in_model_loading(host, unharmed, monkeypatch):
-    from lib_pia.host import models
-
-    models.cache.drop()
-    with monkeypatch.context() as patch:
-        fail_in(patch, models, "load_pia_model", MemoryError("no memory for the model"))
-        fails(host, 500, "no memory for the model")
-
-
-def test_failure_in_vae_encode(host, unharmed, monkeypatch):
-    with monkeypatch.context() as patch:
-        fail_in(patch, host.shared.sd_model.first_stage_model, "encode", RuntimeError("encoder broke"))
-        fails(host, 500, "encoder broke")
-
-
-@pytest.mark.parametrize("clip", [animate, animate_text])
-def test_failure_in_unet_step_3(host, unharmed, clip):
-    calls = []
-
-    def third(module, args):
-        calls.append(module)
-        if len(calls) == 3:
-            raise RuntimeError("the UNet broke")
-
-    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(third):
-        fails(host, 500, "the UNet broke", animate=clip, steps=4)
-
-
-def test_out_of_memory(host, unharmed):
-    def full(module, args):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-
-    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(full):
-        fails(host, 500, "The device ran out of memory while it animated (CUDA out of memory.")
-
-
-def test_failure_in_decode(host, unharmed, monkeypatch):
-    with monkeypatch.context() as patch:
-        fail_in(patch, host.shared.sd_model, "decode_first_stage", RuntimeError("decoder broke"), call=2)
-        fails(host, 500, "decoder broke")
-
-
-def failing_format(monkeypatch, name, error):
-    from lib_pia.video import encode as video
-
-    def broken(*args):
-        raise error
-
-    monkeypatch.setitem(video.FORMAT, name, dataclasses.replace(video.FORMAT[name], write=broken))
-
-
-def test_a_format_that_fails_loses_nothing_else(host, unharmed, monkeypatch):
-    with monkeypatch.context() as patch:
-        failing_format(patch, "gif", OSError(28, "No space left on device"))
-        answer = animate(host, {"formats": ["gif", "webp"]})
-    failed, written = answer["info"]["pia"]
-    assert "is full; free some space." in failed["error"] and failed["index"] is None
-    assert (written["format"], written["index"]) == ("webp", 0) and len(answer["images"]) == len(answer["info"]["infotexts"]) == 1
-
-
-def test_all_formats_failing_delivers_the_frames(host, before, unharmed, monkeypatch):
-    with monkeypatch.context() as patch:
-        failing_format(patch, "gif", OSError(28, "No space left on device"))
-        answer = animate(host, {"formats": ["gif"]})
-    from tests.host.clips import pixels
-
-    assert [pixels(text) for text in answer["images"]] == [pixels(text) for text in before[1]]
-    assert "is full; free some space." in answer["info"]["pia"][0]["error"]
-
-
 def test_an_error_after_the_sampling_is_told_and_the_frames_delivered(host, unharmed, monkeypatch):
     from lib_pia.host.delivery import output
 
@@ -169,29 +93,6 @@ def test_an_error_after_the_sampling_is_told_and_the_frames_delivered(host, unha
         fail_in(patch, output, "match_colors", ValueError("colours broke"))
         answer = animate(host, {"color_match": 1.0})
     assert len(answer["images"]) == 4 and answer["info"]["pia"][0]["error"] == "colours broke"
-
-
-@pytest.mark.parametrize("clip", [animate, animate_text])
-def test_interrupt_gives_a_clip_all_the_same(host, unharmed, clip):
-    def interrupt(module, args):
-        host.shared.state.interrupt()
-
-    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(interrupt):
-        answer = clip(host, steps=4)
-    assert len(answer["images"]) == 4
-
-
-def test_skip_goes_on_with_the_next_clip(host, unharmed):
-    skipped = []
-
-    def skip(module, args):
-        if not skipped:
-            skipped.append(host.shared.state.skip())
-
-    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(skip):
-        answer = animate(host, {"num_frames": 2}, n_iter=2, steps=3)
-    assert len(answer["images"]) == 4
-    assert answer["images"][2:] == animate(host, {"num_frames": 2}, seed=3, steps=3)["images"]
 
 
 def test_another_script_that_takes_the_sampling_away_is_told_of(host, unharmed):
@@ -212,3 +113,24 @@ def test_a_hook_of_ours_that_fails_is_raised_where_the_user_sees_it(host, unharm
     with monkeypatch.context() as patch:
         fail_in(patch, Session, "_show_picture", ZeroDivisionError("a defect"), call=2)
         fails(host, 500, "a defect")
+
+
+def test_a_replaced_unet_that_the_host_takes_out_again(host, monkeypatch):
+    """The host applies the setting after p.init: what was active before must not refuse the request."""
+    from modules import sd_unet
+
+    monkeypatch.setattr(sd_unet, "current_unet", object())
+    monkeypatch.setattr(sd_unet, "apply_unet", lambda option=None: setattr(sd_unet, "current_unet", None))
+    assert len(animate(host)["images"]) == 4
+
+
+def test_rows_that_cannot_be_sorted_are_an_error(host, monkeypatch):
+    from lib_pia.host.generation import clip as sampling
+
+    def broken(params, num_frames):
+        raise KeyError("no such row")
+
+    monkeypatch.setattr(sampling, "sort_by_part", broken)
+    with pytest.raises(HostResponseError) as error:
+        animate(host, prompt="a cat AND a dog")
+    assert "The rows of a prompt with AND could not be sorted into clips" in error.value.body["detail"]

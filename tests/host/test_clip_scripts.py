@@ -97,19 +97,20 @@ def test_a_copy_taken_in_the_middle_of_a_clip_is_an_ordinary_generation(host, pr
 
 
 def test_the_batch_tab_makes_one_clip_per_picture_from_one_processing_object(host, processing, tmp_path):
-    from modules import img2img
+    """As the WebUI's: picture by picture, each file's name as the pattern of what is saved."""
+    from modules.processing import process_images
 
-    inputs, out = tmp_path / "in", tmp_path / "out"
-    inputs.mkdir()
+    out, p, results = tmp_path / "out", processing(batch_size=2), []
     for name, turn in (("a", 0), ("b", 1)):
-        picture().transpose(turn).save(inputs / f"{name}.png")
-    p = processing(batch_size=2)
-    result = img2img.process_batch(p, str(inputs), str(out), "", p.script_args)
-    assert len(result.images) == 4 and len(result.infotexts) == 4
+        p.init_images, p.outpath_samples = [picture().transpose(turn)] * p.batch_size, str(out)
+        p.override_settings = {"save_to_dirs": False, "samples_filename_pattern": name}
+        results.append(process_images(p))
+    images = [image for result in results for image in result.images]
+    assert len(images) == 4 and all(len(result.infotexts) == 2 for result in results)
     assert (p.batch_size, p.n_iter) == (2, 1)
     names = sorted(path.name for path in out.glob("*.gif"))
     assert [name[:7] for name in names] == ["00000-a", "00001-a", "00002-b", "00003-b"]
-    shown = [Path(image.already_saved_as).name for image in result.images]
+    shown = [Path(image.already_saved_as).name for image in images]
     assert sorted(shown) == names
 
 

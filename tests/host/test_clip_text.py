@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.host.clips import animate_text, distance, opened, pixels, still
+from tests.host.clips import animate_text, distance, pixels, still
 
 HIRES = {"enable_hr": True, "hr_scale": 2.0, "denoising_strength": 0.6}
 
@@ -39,12 +39,6 @@ def test_every_clips_still_is_the_picture_of_its_seed(host, stills):
     assert [pixels_ for pixels_, _ in stills] == [still(host, seed=5), still(host, seed=8)]
 
 
-def test_the_clip_has_the_size_of_the_hires_picture(host):
-    answer = animate_text(host, {"num_frames": 2}, **HIRES, hr_upscaler="Latent")
-    assert [opened(text).size for text in answer["images"]] == [(128, 128)] * 2
-    assert (answer["info"]["pia"][0]["width"], answer["info"]["width"]) == (128, 64)
-
-
 def test_the_stills_latent_is_the_condition(host, stills, monkeypatch):
     from lib_pia.host.generation import direction as sampling
 
@@ -52,16 +46,6 @@ def test_the_stills_latent_is_the_condition(host, stills, monkeypatch):
     monkeypatch.setattr(sampling, "build_condition", lambda latent, affinity: seen.append(latent) or original(latent, affinity))
     animate_text(host, **HIRES, hr_upscaler="Latent")
     assert seen[0].shape == (1, 4, 16, 16) and distance(seen[0], stills[0][1]) == 0
-
-
-def test_start_from_image_uses_the_denoising_strength(host):
-    def clip(**settings):
-        return [pixels(text) for text in animate_text(host, settings.pop("settings", {}), steps=4, **settings)["images"]]
-
-    image = {"start_from": "image"}
-    assert clip(settings=image, denoising_strength=0.3) != clip(settings=image, denoising_strength=0.9)
-    assert clip(settings=image, denoising_strength=0.0) == clip(settings=image, denoising_strength=0.75)
-    assert clip(denoising_strength=0.3) == clip(denoising_strength=0.9) != clip(settings=image, denoising_strength=0.9)
 
 
 def test_interrupted_before_the_animation_every_frame_is_the_still(host, monkeypatch):

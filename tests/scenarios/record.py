@@ -37,9 +37,7 @@ def answer_of(answer: dict[str, Any]) -> dict[str, Any]:
     ]
     if len(set(map(str, info["infotexts"]))) == 1:
         info["infotexts"] = [info["infotexts"][0], len(info["infotexts"])]
-    if "pia" in info:
-        info["pia"] = info["pia"][:1]
-    keep = ("prompt", "negative_prompt", "infotexts", "index_of_first_image", "all_seeds", "pia", "width", "height")
+    keep = ("prompt", "negative_prompt", "infotexts", "index_of_first_image", "all_seeds", "width", "height")
     shown = [
         image if isinstance(image, str) else f"{image.format} {image.mode} {image.size[0]}x{image.size[1]}"
         for image in images
@@ -58,6 +56,15 @@ def error_of(error: AnswerError) -> dict[str, Any]:
 
 def _without_places(value: Any) -> Any:
     return re.sub(r"0x[0-9a-f]+|/\S+", "...", value) if isinstance(value, str) else value
+
+
+def without_ours(value: Any) -> Any:
+    """Without what the extension itself adds: the recording is of the host, and stays true when a setting is added."""
+    if isinstance(value, dict):
+        return {key: without_ours(one) for key, one in value.items() if key != "pia" and not key.startswith("PIA ")}
+    if isinstance(value, list):
+        return [without_ours(one) for one in value if one != "pia"]
+    return re.sub(r", PIA [^:,]+: [^,\n]+", "", value) if isinstance(value, str) else value
 
 
 def rows_of(events: list) -> list[Any]:
@@ -117,7 +124,7 @@ def ask(host: Host, case: cases.Case) -> dict[str, Any]:
     seen = host.probed()
     if case.keep != "answer" and seen["number"] != number:
         out["events"] = events_of(case, seen["events"])
-    return out
+    return without_ours(out)
 
 
 def names() -> dict[str, list[str]]:
@@ -149,7 +156,7 @@ def still_parts(host: Host) -> dict[str, Any]:
         "script-info": [{**script, "args": [sorted(arg) for arg in script["args"][:3]]} for script in scripts],
         "contract": host.post("/pia-probe/contract", names()),
         "ids": {name: name in ids for name in cases.PAGE_IDS},
-        "infotext": host.post("/sdapi/v1/png-info", image=_with_infotext(infotext)),
+        "infotext": without_ours(host.post("/sdapi/v1/png-info", image=_with_infotext(infotext))),
     }
 
 

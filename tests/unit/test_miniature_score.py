@@ -164,6 +164,8 @@ def test_the_table_says_what_is_reached_and_what_is_not():
     assert rows["personalised: outline"] == "NO"
     weaker = {**scores, "models": {BASE: good | {"moved_moderate": 2.2}}}
     assert dict((r[0], r[3]) for r in rows_of(weaker))["displacement small, moderate, large"] == "NO"
+    blurred = {**scores, "models": {BASE: good | {"psnr": 27.9}}}
+    assert dict((r[0], r[3]) for r in rows_of(blurred))["condition frame PSNR"] == "NO"
     assert "reached" in text_table(rows_of(scores)).splitlines()[0]
 
 

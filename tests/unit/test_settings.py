@@ -37,6 +37,7 @@ def valid_settings():
         "anchor": st.floats(0, 1),
         "continue_whole": st.booleans(),
         "mask_means": st.sampled_from(["keep", "motion", "both"]),
+        "attention_of": st.none() | st.sampled_from(["star", "red star", "火"]),
     }
     return st.fixed_dictionaries({}, optional=values).map(PIASettings.from_dict)
 
@@ -212,8 +213,8 @@ def test_affinity_means_custom_and_text_is_read():
 
 
 def test_too_many_positions():
-    with pytest.raises(SettingsError, match="was given 24 script args; it takes at most 23"):
-        PIASettings.from_values([True] + [None] * 23)
+    with pytest.raises(SettingsError, match="was given 25 script args; it takes at most 24"):
+        PIASettings.from_values([True] + [None] * 24)
 
 
 @pytest.mark.parametrize(
@@ -242,3 +243,11 @@ def test_infotext_holds_what_is_not_default():
 
 def test_errors_carry_what_the_api_reads():
     assert vars(PIAError("x"))["status_code"] == 500 and vars(SettingsError("y")) == {"status_code": 422, "detail": "y"}
+
+
+@pytest.mark.parametrize("name, value", [("control_video", "AAAA"), ("attention_of", "star")])
+def test_what_reads_every_frame_needs_frames_that_are_sampled_once(name, value):
+    for other in ({"num_frames": 48, "longer": "slide"}, {"continue_from": "AAAA"}):
+        with pytest.raises(SettingsError, match=f"A clip with {name} cannot have"):
+            PIASettings(**{name: value}, **other)
+    PIASettings(num_frames=48, **{name: value})

@@ -1,30 +1,53 @@
-"""Serves the page with the API, in the WebUI's order: page, gradio's server, progress, API, extensions' routes."""
-import contextlib
+"""Serves the page: gradio's server, with the scripts and styles of the host and of every extension in it."""
+import json
+import os
+from pathlib import Path
+
+import gradio as gr
+from modules import _flags, progress, scripts, shared
+from modules.paths import script_path
+
+_answer = gr.routes.templates.TemplateResponse
 
 
-def launch(demo, flags, port, server_name, extension_folders):
-    """Start gradio's server in a thread; (FastAPI application, address)."""
-    from modules import progress, ui
+def _address(path):
+    return f"file={os.path.abspath(path).removeprefix(os.getcwd() + os.sep)}?{os.path.getmtime(path)}"
 
+
+def _additions():
+    """(what goes to the end of the head, to the end of the body): scripts and words of the chosen language; style sheets."""
+    words = {}
+    for file in scripts.list_scripts("localizations", ".json"):
+        if Path(file.filename).stem == shared.opts.localization:
+            words.update(json.loads(Path(file.path).read_text("utf-8")))
+    lines = [f"<script>window.localization = {json.dumps(words)}</script>"]
+    lines += [f'<script src="{_address(file.path)}"></script>' for file in scripts.list_scripts("javascript", ".js")]
+    sheets = [Path(folder, "style.css") for folder in (script_path, *_flags.extension_folders(shared.cmd_opts))]
+    return "\n".join(lines), "\n".join(f'<link rel="stylesheet" href="{_address(sheet)}">' for sheet in sheets if sheet.is_file())
+
+
+def launch(demo, port, server_name):
+    """(the FastAPI application, the address); the server runs in a thread."""
+    head, body = _additions()
+
+    def with_additions(*args, **kwargs):
+        page = _answer(*args, **kwargs)
+        page.body = page.body.replace(b"</head>", f"{head}</head>".encode()).replace(b"</body>", f"{body}</body>".encode())
+        page.init_headers()
+        return page
+
+    gr.routes.templates.TemplateResponse = with_additions
+    flags = shared.cmd_opts
     if not flags.no_gradio_queue:
         demo.queue(64)
-    auth = [tuple(pair.split(":", 1)) for pair in (flags.gradio_auth or "").split(",") if pair] or None
-    app, url, _ = demo.launch(
-        server_name=server_name, server_port=port, auth=auth, inbrowser=False, prevent_thread_lock=True, quiet=True, share=False,
-        allowed_paths=[*flags.gradio_allowed_path, *extension_folders], show_api=False, app_kwargs={"docs_url": "/docs", "redoc_url": "/redoc"},
+    users = [tuple(pair.split(":", 1)) for pair in flags.gradio_auth.split(",")] if flags.gradio_auth else None
+    app, address, _ = demo.launch(
+        server_name=server_name, server_port=port, auth=users, prevent_thread_lock=True, quiet=True, share=False, show_api=False,
+        allowed_paths=[script_path, flags.data_dir, *_flags.extension_folders(flags)], inbrowser=False,
         root_path=f"/{flags.subpath}" if flags.subpath else "")
-    app.user_middleware = [entry for entry in app.user_middleware if entry.cls.__name__ != "CORSMiddleware"]
-    app.middleware_stack = None                        # built anew, with what the API adds
-    progress.setup_progress_api(app)
-    ui.setup_ui_api(app)
-    return app, url
-
-
-def wait():
-    """Until the server is told to stop ("stop" or "restart"), or Ctrl+C."""
-    from modules import shared
-
-    with contextlib.suppress(KeyboardInterrupt):
-        while shared.state.wait_for_server_command(timeout=5) is None:
-            pass
-    shared.demo.close()
+    # gradio answers pages of any origin; the WebUI does not
+    app.user_middleware = [one for one in app.user_middleware if one.cls.__name__ != "CORSMiddleware"]
+    app.middleware_stack = None
+    app.add_api_route("/internal/progress", progress.told, methods=["POST"])
+    app.add_api_route("/internal/ping", lambda: {}, methods=["GET"])
+    return app, address

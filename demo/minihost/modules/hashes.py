@@ -1,32 +1,18 @@
-"""SHA-256 of files, remembered by title until the file changes."""
+"""SHA-256 of files, remembered by title as long as the file stays as it is."""
 import hashlib
-import os.path
+import os
+from pathlib import Path
 
-from modules import cache as _cache
-from modules import shared
+from modules._flags import cmd_opts
 
-cache, dump_cache = _cache.cache, _cache.dump_cache
-
-
-def calculate_sha256(filename):
-    digest = hashlib.sha256()
-    with open(filename, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def sha256_from_cache(filename, title, use_addnet_hash=False):
-    entry = cache("hashes-addnet" if use_addnet_hash else "hashes").get(title)
-    if entry is None or not os.path.exists(filename) or os.path.getmtime(filename) > entry["mtime"]:
-        return None
-    return entry["sha256"]
+_known: dict[str, tuple[float, str]] = {}
 
 
 def sha256(filename, title, use_addnet_hash=False):
-    known = sha256_from_cache(filename, title, use_addnet_hash)
-    if known is not None or shared.cmd_opts.no_hashing:
-        return known
-    value = calculate_sha256(filename)
-    cache("hashes-addnet" if use_addnet_hash else "hashes")[title] = {"mtime": os.path.getmtime(filename), "sha256": value}
-    return value
+    """Hexadecimal; None with --no-hashing."""
+    changed = os.path.getmtime(filename)
+    if _known.get(title, (None,))[0] != changed:
+        if cmd_opts.no_hashing:
+            return None
+        _known[title] = changed, hashlib.sha256(Path(filename).read_bytes()).hexdigest()
+    return _known[title][1]

@@ -1,195 +1,154 @@
-"""Pictures: resize, read, save with the infotext inside."""
-from __future__ import annotations
-
-import contextlib
-import io
+"""Pictures: fitted into a size, read, named by patterns, and saved with their infotext."""
+import datetime
 import math
 import os
+import re
+import string
+from types import SimpleNamespace
 
-from modules import errors, script_callbacks
-from modules._filenames import (  # noqa: F401
-    NOTHING_AND_SKIP_PREVIOUS_TEXT,
-    FilenameGenerator,
-    get_sampler_scheduler,
-    invalid_filename_chars,
-    max_filename_part_length,
-    sanitize_filename_part,
-)
-from modules.shared import opts
+from modules import script_callbacks, shared
+from modules.shared import opts, state
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-LANCZOS = Image.Resampling.LANCZOS
-IGNORED_INFO_KEYS = {
-    "jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "exif", "loop", "background", "timestamp", "duration", "progressive",
-    "progression", "icc_profile", "chromaticity", "photoshop"}
+COMMENT = ExifTags.Base.UserComment
+NOTHING = object()              # a pattern's value that takes the text before it away too
+TECHNICAL = set(["jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "exif", "loop", "background", "timestamp", "duration", "icc_profile"])
 
 
-def image_grid(imgs, batch_size=1, rows=None):
-    """All pictures in one."""
-    if rows is None:
-        rows = opts.n_rows if opts.n_rows > 0 else batch_size if opts.n_rows == 0 else round(math.sqrt(len(imgs)))
-    rows = min(rows, len(imgs))
-    layout = script_callbacks.ImageGridLoopParams(imgs, math.ceil(len(imgs) / rows), rows)
-    script_callbacks.image_grid_callback(layout)
-    width, height = max(img.width for img in imgs), max(img.height for img in imgs)
-    grid = Image.new("RGB", (layout.cols * width, layout.rows * height), opts.grid_background_color)
-    for i, img in enumerate(layout.imgs):
-        img = Image.open(img) if isinstance(img, str) else img
-        grid.paste(img, (i % layout.cols * width, i // layout.cols * height))
-    return grid
-
+# ---- sizes
 
 def resize_image(resize_mode, im, width, height, upscaler_name=None):
-    """To width x height: 0 (and 3) stretched, 1 cropped, 2 with its own edges around it. Always Lanczos here."""
+    """To width x height, by Lanczos: 0 stretched, 1 cut at the sides, 2 whole, on itself stretched."""
+    size, lanczos = (width, height), Image.Resampling.LANCZOS
     if resize_mode not in (1, 2):
-        return im.resize((width, height), LANCZOS)
-    scales = width / im.width, height / im.height
-    scale = max(scales) if resize_mode == 1 else min(scales)
-    w, h = (width, im.height * width // im.width) if scale == scales[0] else (im.width * height // im.height, height)
-    part = im.resize((w, h), LANCZOS)
-    left, top = width // 2 - w // 2, height // 2 - h // 2
-    out = Image.new("RGB", (width, height))
-    out.paste(part, (left, top))
-    if resize_mode == 2 and left > 0:
-        out.paste(part.resize((left, height), box=(0, 0, 0, height)), (0, 0))
-        out.paste(part.resize((left, height), box=(w, 0, w, height)), (left + w, 0))
-    if resize_mode == 2 and top > 0:
-        out.paste(part.resize((width, top), box=(0, 0, width, 0)), (0, 0))
-        out.paste(part.resize((width, top), box=(0, h, width, h)), (0, top + h))
+        return im.resize(size, lanczos)
+    wider = width * im.height > height * im.width           # than the picture
+    inner = (width, im.height * width // im.width) if wider == (resize_mode == 1) else (im.width * height // im.height, height)
+    out = im.resize(size, lanczos).convert("RGB")
+    out.paste(im.resize(inner, lanczos), (width // 2 - inner[0] // 2, height // 2 - inner[1] // 2))
     return out
 
 
-def get_next_sequence_number(path, basename):
-    """One more than the highest number that a file of the folder starts with (after "basename-"); 0 in an empty one."""
-    prefix = f"{basename}-" if basename else ""
-    first = (os.path.splitext(name[len(prefix):])[0].split("-")[0] for name in os.listdir(path) if name.startswith(prefix))
-    return 1 + max((int(part) for part in first if part.isdigit()), default=-1)
-
-
-def _text_chunks(info):
-    """The PNG chunks for the entries of `info` that are text."""
-    chunks = PngImagePlugin.PngInfo()
-    for key, value in info.items():
-        if {type(key), type(value)} <= {str}:
-            chunks.add_text(key, value)
-    return chunks
-
-
-def _exif_comment(text):
-    exif = Image.Exif()
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"UNICODE\0" + (text or "").encode("utf-16-be")
-    return exif.tobytes()
-
-
-def save_image_with_geninfo(image, geninfo, filename, extension=None, existing_pnginfo=None, pnginfo_section_name='parameters'):
-    """Save with `geninfo` as PNG text, EXIF comment or GIF comment, by the extension."""
-    ending = (extension or os.path.splitext(filename)[1]).lower()
-    options = {} if ending == ".gif" else {"quality": opts.jpeg_quality}
-    if ending == ".png" and opts.enable_pnginfo:
-        options["pnginfo"] = _text_chunks({key: str(value) for key, value in {**(existing_pnginfo or {}), pnginfo_section_name: geninfo}.items()})
-    elif ending == ".gif":
-        options["comment"] = geninfo
-    elif ending in (".jpg", ".jpeg", ".webp"):
-        options["lossless"] = opts.webp_lossless
-        if geninfo is not None and opts.enable_pnginfo:
-            options["exif"] = _exif_comment(geninfo)
-        image = image.convert("RGB") if image.mode == "RGBA" else image
-    image.save(filename, Image.registered_extensions()[ending], **options)
-
-
-def _target_path(namegen, path, basename, extension, suffix, short):
-    """The path that the next picture with this pattern gets, without what `forced_filename` does."""
-    if short:
-        decoration = ""
-    else:
-        decoration = opts.samples_filename_pattern or ("[seed]" if opts.save_to_dirs else "[seed]-[prompt_spaces]")
-    decoration = namegen.apply(decoration) + suffix
-    if not (opts.save_images_add_number or decoration == ""):
-        return os.path.join(path, f"{decoration}.{extension}")
-    decoration = f"-{decoration}" if decoration else ""
-    number = get_next_sequence_number(path, basename)
-    while True:
-        name = f"{basename}-{number:04}" if basename else f"{number:05}"
-        full = os.path.join(path, f"{name}{decoration}.{extension}")
-        if not os.path.exists(full):
-            return full
-        number += 1
-
-
-def save_image(image, path, basename, seed=None, prompt=None, extension='png', info=None, short_filename=False, no_prompt=False, grid=False,
-               pnginfo_section_name='parameters', p=None, existing_info=None, forced_filename=None, suffix="", save_to_dirs=None):
-    """Save under the settings' patterns; (path, path of the text file or None). Sets `image.already_saved_as`."""
-    namegen = FilenameGenerator(p, seed, prompt, image=image, basename=basename)
-    if save_to_dirs is None:
-        save_to_dirs = opts.grid_save_to_dirs if grid else opts.save_to_dirs and not no_prompt
-    if save_to_dirs:
-        path = os.path.join(path, namegen.apply(opts.directories_filename_pattern or "[prompt_words]").lstrip(" ").rstrip("\\ /"))
-    os.makedirs(path, exist_ok=True)
-    if forced_filename is not None:
-        full = os.path.join(path, f"{forced_filename}.{extension}")
-    else:
-        full = _target_path(namegen, path, basename, extension, suffix, short_filename or seed is None)
-
-    pnginfo = dict(existing_info or {})
-    if info is not None:
-        pnginfo[pnginfo_section_name] = info
-    saved = script_callbacks.ImageSaveParams(image, p, full, pnginfo)
-    script_callbacks.before_image_saved_callback(saved)
-    info = saved.pnginfo.get(pnginfo_section_name)
-    stem, suffix = os.path.splitext(saved.filename)
-    stem = stem[:os.statvfs(path).f_namemax - max(4, len(suffix))]
-    saved.filename = stem + suffix
-    save_image_with_geninfo(saved.image, info, f"{stem}.tmp", suffix, saved.pnginfo, pnginfo_section_name)
-    os.replace(f"{stem}.tmp", saved.filename)
-    saved.image.already_saved_as = saved.filename
-    text_file = None
-    if opts.save_txt and info is not None:
-        text_file = f"{stem}.txt"
-        with open(text_file, "w", encoding="utf8") as file:
-            file.write(f"{info}\n")
-    script_callbacks.image_saved_callback(saved)
-    return saved.filename, text_file
-
-
-def read_info_from_image(image: Image.Image) -> tuple[str | None, dict]:
-    """(infotext or None, everything else that the file says)."""
-    items = dict(image.info or {})
-    geninfo = items.pop("parameters", None)
-    if "exif" in items:
-        comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-        if isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
-            geninfo = comment[8:].decode("utf-16-be", errors="ignore") or geninfo
-    elif "comment" in items:
-        geninfo = items["comment"]
-        geninfo = geninfo.decode("utf8", errors="ignore") if isinstance(geninfo, bytes) else geninfo
-    return geninfo, {key: value for key, value in items.items() if key not in IGNORED_INFO_KEYS}
-
-
-def image_data(data):
-    import gradio as gr
-
-    try:
-        return read_info_from_image(read(io.BytesIO(data)))[0], None
-    except Exception:
-        errors.record_exception()
-    return (data.decode("utf8", errors="ignore"), None) if len(data) < 10000 else (gr.update(), None)
+def image_grid(imgs, batch_size=1, rows=None):
+    """All pictures in one, as square as it gets unless the setting "n_rows" says otherwise."""
+    wished = rows or (opts.n_rows if opts.n_rows > 0 else batch_size if opts.n_rows == 0 else round(math.sqrt(len(imgs))))
+    columns = -(-len(imgs) // min(wished, len(imgs)))
+    width, height = (max(sides) for sides in zip(*(picture.size for picture in imgs)))
+    rows = -(-len(imgs) // columns)
+    script_callbacks.image_grid_callback(SimpleNamespace(imgs=imgs, cols=columns, rows=rows))
+    grid = Image.new("RGB", (columns * width, rows * height), "#ffffff")
+    for place, picture in enumerate(imgs):
+        grid.paste(picture, (place % columns * width, place // columns * height))
+    return grid
 
 
 def flatten(img, bgcolor):
-    """RGB, with transparency over `bgcolor` ("#ffffff")."""
+    """RGB; what is transparent shows `bgcolor`."""
     if img.mode == "RGBA":
         img = Image.alpha_composite(Image.new("RGBA", img.size, bgcolor), img)
     return img.convert("RGB")
 
 
-def read(fp, **kwargs):
-    return fix_image(Image.open(fp, **kwargs))
+# ---- reading
+
+def read(fp):
+    """Turned as its EXIF says."""
+    return ImageOps.exif_transpose(Image.open(fp))
 
 
-def fix_image(image: Image.Image):
-    """Turned as EXIF says."""
-    with contextlib.suppress(Exception):            # EXIF data that cannot be read leaves the picture as it is
-        image = image and ImageOps.exif_transpose(image)
-    return image
+def read_info_from_image(image):
+    """(infotext or None, what else the file says)."""
+    said = dict(image.info)
+    infotext = said.pop("parameters", None)
+    if "exif" in said:
+        comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(COMMENT, b"")
+        if isinstance(comment, bytes) and comment[:8] == b"UNICODE\0":
+            infotext = comment[8:].decode("utf-16-be", "ignore") or infotext
+    elif "comment" in said:
+        comment = said["comment"]
+        infotext = comment.decode("utf-8", "ignore") if isinstance(comment, bytes) else comment
+    return infotext, {key: value for key, value in said.items() if key not in TECHNICAL}
 
 
+# ---- names
+
+def sanitize_filename_part(text, replace_spaces=True):
+    text = re.sub(r'[#<>:"/\\|?*\n\r\t]', "_", text)
+    return (text.replace(" ", "_") if replace_spaces else text).lstrip(" ")[:128].rstrip(" .")
+
+
+def get_next_sequence_number(path, basename):
+    """One above the highest number that file names in `path` begin with (behind "basename-")."""
+    begin = re.compile(rf"{re.escape(f'{basename}-' if basename else '')}(\d+)(?=[-.]|$)")
+    return 1 + max((int(found[1]) for found in map(begin.match, os.listdir(path)) if found), default=-1)
+
+
+class FilenameGenerator:
+    """`apply("[seed]-[prompt_words]")` for one picture of `p`; a pattern that is not known stays as it is."""
+
+    def __init__(self, p, seed, prompt, image, zip=False, basename=""):
+        self.p, self.seed, self.prompt, self.image = p, seed, prompt, image
+
+    def apply(self, x):
+        values = self._values()
+
+        def value(found):
+            before, name, argument = found[1], found[2].lower(), found[3]
+            if name == "datetime" and argument:
+                return before + sanitize_filename_part(datetime.datetime.now().strftime(argument), False)
+            if name not in values:
+                return found[0]
+            return "" if values[name] is NOTHING else f"{before}{values[name]}"
+
+        return re.sub(r"([^\[\]]*)\[(\w+)(?:<([^>]*)>)?\]", value, x)
+
+    def _values(self):
+        p, info, now = self.p, shared.sd_model.sd_checkpoint_info, datetime.datetime.now()
+        words = [word for word in re.split(rf"[\s{re.escape(string.punctuation)}]+", self.prompt) if word] or ["empty"]
+        plain = sanitize_filename_part(self.prompt, False)
+        return {
+            "seed": self.seed, "steps": p.steps, "cfg": p.cfg_scale, "width": self.image.width, "height": self.image.height,
+            "sampler": sanitize_filename_part(p.sampler_name, False), "batch_size": p.batch_size, "none": "",
+            "model_name": sanitize_filename_part(info.name_for_extra, False), "model_hash": info.shorthash,
+            "date": now.strftime("%Y-%m-%d"), "datetime": now.strftime("%Y%m%d%H%M%S"), "job_timestamp": state.job_timestamp,
+            "batch_number": p.batch_index + 1 if p.batch_size > 1 else NOTHING,
+            "generation_number": p.iteration * p.batch_size + p.batch_index + 1 if p.batch_size * p.n_iter > 1 else NOTHING,
+            "prompt": sanitize_filename_part(self.prompt), "prompt_no_styles": plain, "prompt_spaces": plain,
+            "prompt_words": sanitize_filename_part(" ".join(words[:opts.directories_max_prompt_words]), False)}
+
+
+# ---- saving
+
+def png_text(info):
+    """PNG chunks of all entries that are text."""
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in info.items():
+        if isinstance(key, str) and isinstance(value, str):
+            chunks.add_text(key, value)
+    return chunks
+
+
+def encode(image, file, kind):
+    """As PNG, JPEG or WebP, with its infotext (`image.info["parameters"]`) as PNG text or EXIF comment."""
+    if kind == "png":
+        image.save(file, "PNG", pnginfo=png_text(image.info))
+        return
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[COMMENT] = b"UNICODE\0" + image.info.get("parameters", "").encode("utf-16-be")
+    image.convert("RGB").save(file, "WEBP" if kind == "webp" else "JPEG", quality=opts.jpeg_quality, exif=exif.tobytes())
+
+
+def save_image(image, path, basename, seed=None, prompt=None, extension="png", info=None, p=None, **kwargs):
+    """The path of the file, numbered in its folder; also `image.already_saved_as` afterwards."""
+    names = FilenameGenerator(p, seed, prompt or "", image)
+    if opts.save_to_dirs:
+        path = os.path.join(path, names.apply(opts.directories_filename_pattern).strip(" ").rstrip("\\/"))
+    os.makedirs(path, exist_ok=True)
+    name = "" if basename else names.apply(opts.samples_filename_pattern or "[seed]")
+    parts = [basename, f"{get_next_sequence_number(path, basename):05}", name]
+    image.already_saved_as = os.path.join(path, f"{'-'.join(filter(None, parts))}.{extension}")
+    if opts.enable_pnginfo and info is not None:
+        image.info["parameters"] = info
+    with open(image.already_saved_as, "wb") as file:
+        encode(image, file, extension)
+    return image.already_saved_as, None

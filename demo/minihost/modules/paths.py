@@ -1,12 +1,6 @@
-"""The folders again, under the name that extensions import; importing it also puts the checked `torch.load` in place."""
+"""Folders of the program and of the user. Importing it also puts the checked `torch.load` in place, as in the WebUI."""
 from modules import safe  # noqa: F401
-from modules.paths_internal import (  # noqa: F401
-    cwd,
-    data_path,
-    extensions_builtin_dir,
-    extensions_dir,
-    models_path,
-    script_path,
-)
+from modules._flags import HOST_FOLDER, cmd_opts
 
-paths = {}
+script_path = HOST_FOLDER
+data_path, models_path = cmd_opts.data_dir, cmd_opts.models_dir

@@ -1,92 +1,45 @@
-"""Which task runs and which wait, for the page's polling."""
+"""Which task of the page runs and which ones wait; what the progress bar asks for."""
 import base64
 import io
 import random
-import string
-import time
-from collections import OrderedDict
+from types import SimpleNamespace
+from typing import Any
 
-from modules import shared
-from modules.shared import opts
-from pydantic import BaseModel, Field
+from fastapi import Body
+from modules.shared import opts, state
 
-current_task = None
-pending_tasks = OrderedDict()
-finished_tasks = []
-recorded_results = []
-recorded_results_limit = 2
-
-
-def start_task(id_task):
-    global current_task
-    current_task = id_task
-    pending_tasks.pop(id_task, None)
-
-
-def finish_task(id_task):
-    global current_task
-    if current_task == id_task:
-        current_task = None
-    finished_tasks[:] = [*finished_tasks[-15:], id_task]
+_tasks = SimpleNamespace(waiting=set(), running=None, done=[])
 
 
 def create_task_id(task_type):
-    return f"task({task_type}-{''.join(random.choices(string.ascii_uppercase + string.digits, k=7))})"
-
-
-def record_results(id_task, res):
-    recorded_results.append((id_task, res))
-    del recorded_results[:-recorded_results_limit]
+    return f"task({task_type}-{random.randrange(16 ** 7):07x})"
 
 
 def add_task_to_queue(id_job):
-    pending_tasks[id_job] = time.time()
+    _tasks.waiting.add(id_job)
 
 
-class ProgressRequest(BaseModel):
-    id_task: str = Field(default=None)
-    id_live_preview: int = Field(default=-1)
-    live_preview: bool = Field(default=True)
+def start_task(id_task):
+    _tasks.waiting.discard(id_task)
+    _tasks.running = id_task
 
 
-class ProgressResponse(BaseModel):
-    active: bool
-    queued: bool
-    completed: bool
-    progress: float = Field(default=None)
-    eta: float = Field(default=None)
-    live_preview: str = Field(default=None)
-    id_live_preview: int = Field(default=None)
-    textinfo: str = Field(default=None)
+def finish_task(id_task):
+    _tasks.running, _tasks.done = None, [*_tasks.done[-15:], id_task]
 
 
-def setup_progress_api(app):
-    app.add_api_route("/internal/progress", endpoint=progressapi, response_model=ProgressResponse, methods=["POST"])
-
-
-def _preview(known_id):
-    """(data URI or None, id) of the latest preview, unless the page has it."""
-    shared.state.set_current_image()
-    image = shared.state.current_image
-    if image is None or shared.state.id_live_preview == known_id:
-        return None, known_id
-    buffer = io.BytesIO()
-    image.save(buffer, format=opts.live_previews_image_format)
-    text = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f"data:image/{opts.live_previews_image_format};base64,{text}", shared.state.id_live_preview
-
-
-def progressapi(req: ProgressRequest):
-    state, queued = shared.state, req.id_task in pending_tasks
-    if req.id_task != current_task:
-        return ProgressResponse(active=False, queued=queued, completed=req.id_task in finished_tasks, id_live_preview=-1,
-                                textinfo="Waiting..." if queued or req.id_task not in finished_tasks else "")
-    done = 0
-    if state.job_count > 0:
-        done = (state.job_no + (state.sampling_step / state.sampling_steps if state.sampling_steps > 0 else 0)) / state.job_count
-    elapsed = time.time() - state.time_start
-    wants_preview = req.live_preview and opts.live_previews_enable
-    preview, preview_id = _preview(req.id_live_preview) if wants_preview else (None, req.id_live_preview)
-    eta = elapsed / done - elapsed if done else None
-    return ProgressResponse(active=True, queued=queued, completed=False, progress=min(done, 1), eta=eta, live_preview=preview,
-                            id_live_preview=preview_id, textinfo=state.textinfo)
+def told(request: dict[str, Any] = Body(...)) -> dict[str, Any]:         # noqa: B008
+    """{"id_task", "id_live_preview": of the preview that the page has}"""
+    task, known = request.get("id_task"), request.get("id_live_preview", -1)
+    answer = {"active": task == _tasks.running, "queued": task in _tasks.waiting, "completed": task in _tasks.done,
+              "id_live_preview": known, "progress": None, "eta": None, "live_preview": None, "textinfo": None}
+    if not answer["active"]:
+        return {**answer, "textinfo": None if answer["completed"] else "Waiting..."}
+    answer.update(progress=min(state.share_done(), 1), textinfo=state.textinfo)
+    state.set_current_image()
+    if state.current_image is not None and state.id_live_preview != known:
+        kind, buffer = opts.live_previews_image_format, io.BytesIO()
+        state.current_image.save(buffer, format=kind)
+        text = base64.b64encode(buffer.getvalue()).decode("ascii")
+        answer.update(live_preview=f"data:image/{kind};base64,{text}", id_live_preview=state.id_live_preview)
+    return answer

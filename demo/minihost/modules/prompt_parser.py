@@ -1,156 +1,103 @@
-"""Prompts to conditioning: scheduled edits, AND with weights, (attention:1.2).
-
-minihost parses `[from:to:when]` only where the brackets are not nested; anything deeper is left as text.
-"""
-from __future__ import annotations
-
+"""Prompts to conditioning: [from:to:when] (not nested), AND with weights, (attention:1.2), BREAK."""
+import itertools
 import re
 from collections import namedtuple
 
 import torch
 
 ScheduledPromptConditioning = namedtuple("ScheduledPromptConditioning", "end_at_step cond")
-_EDIT = re.compile(r"\[([^\[\]:|]*):(?:([^\[\]:|]*):)?\s*(\d*\.?\d+)\s*\]")
-_AND = re.compile(r"\bAND\b")
-_WEIGHT = re.compile(r"(.*?)(?:\s*:\s*([-+]?(?:\d+\.?\d*|\.\d+)))?\s*", re.DOTALL)
-_TOKEN = re.compile(r"\\.|:\s*([-+]?\.?\d[\d.]*)\s*\)|BREAK|[()\[\]]|[^\\()\[\]:B]+|[:B\\]")
-
-
-def get_learned_conditioning_prompt_schedules(prompts, base_steps, hires_steps=None, use_old_scheduling=False):
-    """For each prompt [[last step, text], ...]. A time below 1 is a fraction of the steps."""
-    steps = base_steps if hires_steps is None else hires_steps
-    of_second_pass = hires_steps is not None and not use_old_scheduling         # times from 1 on are those of the hires pass
-
-    def schedule(prompt):
-        def at(match):
-            first, second, when = match.groups()
-            before, after = ("", first) if second is None else (first, second)
-            time = float(when)
-            if "." in when:
-                time = (time - of_second_pass) * steps
-            elif of_second_pass:
-                time -= base_steps
-            return before, after, min(steps, int(time))
-
-        ends = sorted({steps, *(end for _, _, end in map(at, _EDIT.finditer(prompt)) if end >= 1)})
-        return [[end, _EDIT.sub(lambda match, end=end: at(match)[0] if end <= at(match)[2] else at(match)[1], prompt)] for end in ends]
-
-    return [schedule(prompt) for prompt in prompts]
+# one part of a prompt between AND
+ComposableScheduledPromptConditioning = namedtuple("ComposableScheduledPromptConditioning", "schedules weight")
+MulticondLearnedConditioning = namedtuple("MulticondLearnedConditioning", "shape batch")    # batch: each picture's parts
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+EDIT = re.compile(r"\[(?:(?P<before>[^\[\]:|]*):)?(?P<after>[^\[\]:|]*):\s*(?P<when>\d*\.?\d+)\s*\]")
+PART = re.compile(rf"(?P<text>.*?)(?:\s*:\s*(?P<weight>{NUMBER}))?\s*", re.DOTALL)
+PIECE = re.compile(rf"\\(?P<escaped>.)|(?P<open>[(\[])|:\s*(?P<weight>{NUMBER})\s*\)|(?P<close>[)\]])|(?P<break>\bBREAK\b)"
+                   r"|(?P<text>.)", re.DOTALL)
+EMPHASIS = {")": 1.1, "]": 1 / 1.1}
 
 
 class SdConditioning(list):
-    """Prompts, with what else a text encoder may want to know."""
-
-    def __init__(self, prompts, is_negative_prompt=False, width=None, height=None, copy_from=None):
-        super().__init__(prompts)
-        source = prompts if copy_from is None else copy_from
-        self.is_negative_prompt = is_negative_prompt or getattr(source, "is_negative_prompt", False)
-        self.width = width or getattr(source, "width", None)
-        self.height = height or getattr(source, "height", None)
+    """Prompts, as the text encoder is given them."""
 
 
-def get_learned_conditioning(model, prompts: SdConditioning | list[str], steps, hires_steps=None, use_old_scheduling=False):
-    """For each prompt its schedule of conditionings."""
-    known = {}
-    for prompt, schedule in zip(prompts, get_learned_conditioning_prompt_schedules(prompts, steps, hires_steps, use_old_scheduling)):
-        if prompt not in known:
-            conds = model.get_learned_conditioning(SdConditioning([text for _, text in schedule], copy_from=prompts))
-            known[prompt] = [ScheduledPromptConditioning(end, cond) for (end, _), cond in zip(schedule, conds)]
-    return [known[prompt] for prompt in prompts]
+def edits(prompt: str, steps: int) -> list[tuple[int, str]]:
+    """[(last step, text until then), ...]; times below 1 are shares of the steps."""
+    def when(match):
+        number = float(match["when"])
+        return min(int(number * steps if "." in match["when"] else number), steps)
+
+    ends = sorted({steps} | {end for end in map(when, EDIT.finditer(prompt)) if end > 0})
+    return [(end, EDIT.sub(lambda found: (found["before"] or "") if end <= when(found) else found["after"], prompt))  # noqa: B023
+            for end in ends]
 
 
-def get_multicond_prompt_list(prompts: SdConditioning | list[str]):
-    """(for each prompt [(index, weight), ...], all different parts, part -> index)."""
-    flat, index_of, result = SdConditioning([], copy_from=prompts), {}, []
-    for prompt in prompts:
-        parts = []
-        for part in _AND.split(prompt):
-            text, weight = _WEIGHT.fullmatch(part).groups()
-            if text not in index_of:
-                index_of[text] = len(flat)
-                flat.append(text)
-            parts.append((index_of[text], 1.0 if weight is None else float(weight)))
-        result.append(parts)
-    return result, flat, index_of
+def get_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_scheduling=False):
+    """For each prompt [ScheduledPromptConditioning, ...]; equal prompts are encoded once."""
+    encoded = {}
+    for prompt in dict.fromkeys(prompts):
+        timed = edits(prompt, hires_steps or steps)
+        conds = model.get_learned_conditioning(SdConditioning(text for _, text in timed))
+        encoded[prompt] = [ScheduledPromptConditioning(end, cond) for (end, _), cond in zip(timed, conds)]
+    return [encoded[prompt] for prompt in prompts]
 
 
-class ComposableScheduledPromptConditioning:
-    def __init__(self, schedules, weight=1.0):
-        self.schedules, self.weight = schedules, weight
+def parts_of(prompt: str) -> list[tuple[str, float]]:
+    """The parts between AND, and their weights."""
+    found = (PART.fullmatch(part) for part in re.split(r"\bAND\b", prompt))
+    return [(part["text"], float(part["weight"] or 1)) for part in found]
 
 
-class MulticondLearnedConditioning:
-    def __init__(self, shape, batch):
-        self.shape, self.batch = shape, batch
+def get_multicond_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_scheduling=False):
+    """MulticondLearnedConditioning; equal parts are encoded once."""
+    parts = [parts_of(prompt) for prompt in prompts]
+    texts = list(dict.fromkeys(text for of_prompt in parts for text, _ in of_prompt))
+    conds = get_learned_conditioning(model, texts, steps, hires_steps)
+    known = dict(zip(texts, conds))
+    return MulticondLearnedConditioning((len(prompts),), [
+        [ComposableScheduledPromptConditioning(known[text], weight) for text, weight in of_prompt] for of_prompt in parts])
 
 
-def get_multicond_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_scheduling=False) -> MulticondLearnedConditioning:
-    parts_of, flat, _ = get_multicond_prompt_list(prompts)
-    learned = get_learned_conditioning(model, flat, steps, hires_steps, use_old_scheduling)
-    batch = [[ComposableScheduledPromptConditioning(learned[index], weight) for index, weight in parts] for parts in parts_of]
-    return MulticondLearnedConditioning(shape=(len(prompts),), batch=batch)
+def _at(schedules, step):
+    return next((entry.cond for entry in schedules if entry.end_at_step >= step), schedules[0].cond)
 
 
-def _cond_at(schedules, step):
-    return next((entry.cond for entry in schedules if step <= entry.end_at_step), schedules[0].cond)
+def reconstruct_cond_batch(c, current_step):
+    """The negative prompts at this step, [pictures, tokens, width]."""
+    return torch.stack([_at(schedules, current_step) for schedules in c])
 
 
-def reconstruct_cond_batch(c: list[list[ScheduledPromptConditioning]], current_step):
-    """[rows, tokens, width] of the negative prompts at this step; all must be of the first one's length."""
-    first = c[0][0].cond
-    out = torch.zeros((len(c), *first.shape), device=first.device, dtype=first.dtype)
-    for row, schedules in enumerate(c):
-        out[row] = _cond_at(schedules, current_step)
-    return out
-
-
-def stack_conds(tensors):
-    """Stack; shorter ones are filled with their last vector."""
-    longest = max(len(tensor) for tensor in tensors)
-    return torch.stack([torch.cat([tensor, tensor[-1:].expand(longest - len(tensor), -1)]) for tensor in tensors])
-
-
-def reconstruct_multicond_batch(c: MulticondLearnedConditioning, current_step):
-    """(for each picture [(row, weight), ...], [all rows, tokens, width])."""
-    rows, tensors = [], []
-    for composition in c.batch:
-        rows.append([(len(tensors) + i, part.weight) for i, part in enumerate(composition)])
-        tensors += [_cond_at(part.schedules, current_step) for part in composition]
-    return rows, stack_conds(tensors).to(c.batch[0][0].schedules[0].cond)
+def reconstruct_multicond_batch(c, current_step):
+    """([[(row, weight), ...] per picture], all rows [rows, tokens, width]); shorter rows repeat their last vector."""
+    numbers = itertools.count()
+    compositions = [[(next(numbers), part.weight) for part in of_picture] for of_picture in c.batch]
+    rows = [_at(part.schedules, current_step) for of_picture in c.batch for part in of_picture]
+    longest = max(map(len, rows))
+    return compositions, torch.stack([torch.cat([row, *[row[-1:]] * (longest - len(row))]) for row in rows])
 
 
 def parse_prompt_attention(text):
-    """[[text, weight], ...]: (x) is 1.1, [x] is 1/1.1, (x:1.3) is 1.3; BREAK has weight -1."""
-    out, round_open, square_open = [], [], []
+    """[[text, weight], ...]: (x) counts 1.1, [x] 1/1.1, (x:1.3) 1.3; a BREAK has weight -1. What is not closed counts."""
+    pieces, opened = [], {")": [], "]": []}
 
-    def scale(start, factor):
-        for part in out[start:]:
-            part[1] *= factor
+    def close(bracket, weight=None):
+        for piece in pieces[opened[bracket].pop():]:
+            piece[1] *= EMPHASIS[bracket] if weight is None else weight
 
-    for match in _TOKEN.finditer(text):
-        token, weight = match.group(0), match.group(1)
-        if token[0] == "\\" and len(token) > 1:
-            out.append([token[1:], 1.0])
-        elif token == "(":
-            round_open.append(len(out))
-        elif token == "[":
-            square_open.append(len(out))
-        elif weight is not None and round_open:
-            scale(round_open.pop(), float(weight))
-        elif token == ")" and round_open:
-            scale(round_open.pop(), 1.1)
-        elif token == "]" and square_open:
-            scale(square_open.pop(), 1 / 1.1)
+    for match in PIECE.finditer(text):
+        kind = match.lastgroup
+        if kind == "open":
+            opened[")" if match["open"] == "(" else "]"].append(len(pieces))
+        elif kind == "weight" and opened[")"]:
+            close(")", float(match["weight"]))
+        elif kind == "close" and opened[match["close"]]:
+            close(match["close"])
+        elif kind == "break":
+            pieces.append(["BREAK", -1])
         else:
-            out.append([token, -1 if token == "BREAK" else 1.0])
-    for start in round_open:
-        scale(start, 1.1)
-    for start in square_open:
-        scale(start, 1 / 1.1)
-    merged = []
-    for part, weight in out or [["", 1.0]]:
-        if merged and merged[-1][1] == weight:
-            merged[-1][0] += part
-        else:
-            merged.append([part, weight])
-    return merged
+            pieces.append([match["escaped"] or match[0], 1.0])
+    for bracket in (")", "]"):
+        while opened[bracket]:
+            close(bracket)
+    grouped = itertools.groupby(pieces, key=lambda piece: piece[1])
+    return [["".join(piece[0] for piece in group), weight] for weight, group in grouped] or [["", 1.0]]

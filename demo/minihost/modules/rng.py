@@ -1,87 +1,59 @@
-"""Noise per picture from its own generator, so that a picture does not depend on the batch it is made in."""
+"""The noise of every picture comes from its own seed, so that a picture is the same in any batch."""
 import torch
 from modules import devices, shared
 
 
-def _generator_device():
-    return devices.cpu if shared.opts.randn_source == "CPU" else devices.device
+def _source() -> torch.device:
+    """Where random numbers are drawn (the setting "randn_source")."""
+    return devices.device if shared.opts.randn_source == "GPU" else devices.cpu
 
 
-def create_generator(seed):
-    return torch.Generator(_generator_device()).manual_seed(int(seed))
-
-
-def manual_seed(seed):
-    torch.manual_seed(seed)
-
-
-def randn_without_seed(shape, generator=None):
-    return torch.randn(shape, device=_generator_device(), generator=generator).to(devices.device)
-
-
-def randn(seed, shape, generator=None):
-    """Also sets torch's global seed, as the host does."""
-    manual_seed(seed)
-    return randn_without_seed(shape, generator)
-
-
-def randn_local(seed, shape):
-    return randn_without_seed(shape, create_generator(seed))
-
-
-def randn_like(x):
-    return randn_without_seed(x.shape).to(x)
+def _seeded(seed: int, shape, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Leaves torch's global state at `seed`, as the WebUI does; draws from there where no generator is given."""
+    torch.manual_seed(int(seed))
+    return torch.randn(shape, device=_source(), generator=generator).to(devices.device)
 
 
 def slerp(val, low, high):
-    """Spherical interpolation over dim 1; a straight line where the two nearly agree."""
-    cosine = (torch.nn.functional.normalize(low, dim=1) * torch.nn.functional.normalize(high, dim=1)).sum(1)
-    if cosine.mean() > 0.9995:
-        return low * val + high * (1 - val)
-    angle = torch.acos(cosine)
-    first, second = torch.sin((1 - val) * angle) / torch.sin(angle), torch.sin(val * angle) / torch.sin(angle)
-    return first.unsqueeze(1) * low + second.unsqueeze(1) * high
+    """From `low` to `high` on a sphere, angles taken over dim 1; `val` is the share of `high`."""
+    unit_low, unit_high = (torch.nn.functional.normalize(one, dim=1) for one in (low, high))
+    cosine = torch.sum(unit_low * unit_high, dim=1)
+    if float(cosine.mean()) > 0.9995:           # too near for an angle; the WebUI mixes the other way round here
+        return val * low + (1 - val) * high
+    omega = cosine.acos()
+    share_low, share_high = (torch.sin(part * omega).div(omega.sin())[:, None] for part in (1 - val, val))
+    return share_low * low + share_high * high
 
 
 class ImageRNG:
+    """`next()` gives noise [pictures, *shape]: first the start, then what the sampler asks for."""
+
     def __init__(self, shape, seeds, subseeds=None, subseed_strength=0.0, seed_resize_from_h=0, seed_resize_from_w=0):
-        self.shape = tuple(map(int, shape))
-        self.seeds, self.subseeds, self.subseed_strength = seeds, subseeds, subseed_strength
-        self.seed_resize_from_h, self.seed_resize_from_w = seed_resize_from_h, seed_resize_from_w
-        self.generators = list(map(create_generator, seeds))
+        self.shape, self.seeds, self.subseeds = tuple(int(size) for size in shape), seeds, subseeds
+        self.subseed_strength, self.resized_from = subseed_strength, (seed_resize_from_h // 8, seed_resize_from_w // 8)
+        self.generators = [torch.Generator(_source()).manual_seed(int(seed)) for seed in seeds]
         self.is_first = True
 
-    def _first_of(self, index, seed, generator):
-        channels, height, width = self.shape
-        resize = self.seed_resize_from_h > 0 and self.seed_resize_from_w > 0
-        shape = (channels, int(self.seed_resize_from_h) // 8, int(self.seed_resize_from_w) // 8) if resize else self.shape
-        other = None
-        if self.subseed_strength != 0 and self.subseeds is not None:
-            other = randn(self.subseeds[index] if index < len(self.subseeds) else 0, shape)
-        noise = randn(seed, shape, generator=None if shape != self.shape else generator)
+    def next(self) -> torch.Tensor:
+        if not self.is_first:
+            drawn = [torch.randn(self.shape, device=_source(), generator=one) for one in self.generators]
+            return torch.stack(drawn).to(devices.device)
+        self.is_first = False
+        return torch.stack([self._start(*each) for each in zip(self.seeds, self.subseeds or self.seeds, self.generators)])
+
+    def _start(self, seed, subseed, generator) -> torch.Tensor:
+        small = (self.shape[0], *self.resized_from) if min(self.resized_from) > 0 else self.shape
+        other = _seeded(subseed, small) if self.subseeds is not None and self.subseed_strength else None
+        noise = _seeded(seed, small, generator if small == self.shape else None)
         if other is not None:
             noise = slerp(self.subseed_strength, noise, other)
-        if shape == self.shape:
-            return noise
-        out = randn(seed, self.shape, generator=generator)                   # the smaller noise centred in the larger
-        h, w = min(height, shape[1]), min(width, shape[2])
-        top, left, from_top, from_left = (height - h) // 2, (width - w) // 2, (shape[1] - h) // 2, (shape[2] - w) // 2
-        out[:, top:top + h, left:left + w] = noise[:, from_top:from_top + h, from_left:from_left + w]
-        return out
-
-    def first(self):
-        noise = [self._first_of(i, seed, generator) for i, (seed, generator) in enumerate(zip(self.seeds, self.generators))]
-        delta = shared.opts.eta_noise_seed_delta
-        if delta:
-            self.generators = [create_generator(seed + delta) for seed in self.seeds]
-        return torch.stack(noise).to(shared.device)
-
-    def next(self):
-        was_first, self.is_first = self.is_first, False
-        if was_first:
-            return self.first()
-        return torch.stack([randn_without_seed(self.shape, generator) for generator in self.generators]).to(shared.device)
+        return noise if small == self.shape else _centred(noise, _seeded(seed, self.shape, generator))
 
 
-for _function in (randn, randn_local, randn_like, randn_without_seed, manual_seed):
-    setattr(devices, _function.__name__, _function)
+def _centred(noise: torch.Tensor, canvas: torch.Tensor) -> torch.Tensor:
+    """`noise` in the middle of `canvas` [C, H, W]; what stands out is cut off."""
+    shared_sides = [min(sides) for sides in zip(noise.shape[1:], canvas.shape[1:])]
+    to, take = ([slice(None), *(slice((size - side) // 2, (size - side) // 2 + side)
+                                for size, side in zip(whole.shape[1:], shared_sides))] for whole in (canvas, noise))
+    canvas[tuple(to)] = noise[tuple(take)]
+    return canvas

@@ -1,131 +1,91 @@
-"""The samplers of k-diffusion."""
+"""The samplers of k-diffusion on the host's sigma tables."""
+import functools
 import inspect
 
 import k_diffusion.external
 import k_diffusion.sampling
-from modules import devices, sd_samplers_cfg_denoiser, sd_samplers_common, sd_samplers_extra, sd_schedulers, shared
-from modules.sd_samplers_cfg_denoiser import CFGDenoiser  # noqa: F401
-from modules.shared import opts
-
-_BROWNIAN, _KARRAS, _EXPONENTIAL = {"brownian_noise": True}, {"scheduler": "karras"}, {"scheduler": "exponential"}
-_SECOND, _ENSD, _DISCARD = {"second_order": True}, {"uses_ensd": True}, {"discard_next_to_last_sigma": True}
-samplers_k_diffusion = [(label, "sample_" + function if isinstance(function, str) else function, aliases.split(), options)
-                        for label, function, aliases, options in (
-    ("DPM++ 2M", "dpmpp_2m", "k_dpmpp_2m", _KARRAS),
-    ("DPM++ SDE", "dpmpp_sde", "k_dpmpp_sde", {**_KARRAS, **_SECOND, **_BROWNIAN}),
-    ("DPM++ 2M SDE", "dpmpp_2m_sde", "k_dpmpp_2m_sde", {**_EXPONENTIAL, **_BROWNIAN}),
-    ("DPM++ 2M SDE Heun", "dpmpp_2m_sde", "k_dpmpp_2m_sde_heun", {**_EXPONENTIAL, **_BROWNIAN, "solver_type": "heun"}),
-    ("DPM++ 2S a", "dpmpp_2s_ancestral", "k_dpmpp_2s_a", {**_KARRAS, **_ENSD, **_SECOND}),
-    ("DPM++ 3M SDE", "dpmpp_3m_sde", "k_dpmpp_3m_sde", {**_EXPONENTIAL, **_DISCARD, **_BROWNIAN}),
-    ("Euler a", "euler_ancestral", "k_euler_a k_euler_ancestral", _ENSD),
-    ("Euler", "euler", "k_euler", {}),
-    ("LMS", "lms", "k_lms", {}),
-    ("Heun", "heun", "k_heun", _SECOND),
-    ("DPM2", "dpm_2", "k_dpm_2", {**_KARRAS, **_DISCARD, **_SECOND}),
-    ("DPM2 a", "dpm_2_ancestral", "k_dpm_2_a", {**_KARRAS, **_DISCARD, **_ENSD, **_SECOND}),
-    ("DPM fast", "dpm_fast", "k_dpm_fast", _ENSD),
-    ("DPM adaptive", "dpm_adaptive", "k_dpm_ad", _ENSD),
-    ("Restart", sd_samplers_extra.restart_sampler, "restart", {**_KARRAS, **_SECOND}),
-)]
-
-_CHURN = ["s_churn", "s_tmin", "s_tmax", "s_noise"]
-sampler_extra_params = {
-    **dict.fromkeys(("sample_euler", "sample_heun", "sample_dpm_2"), _CHURN),
-    **dict.fromkeys(("sample_dpm_fast", "sample_dpm_2_ancestral", "sample_dpmpp_2s_ancestral", "sample_dpmpp_sde", "sample_dpmpp_2m_sde",
-                     "sample_dpmpp_3m_sde"), ["s_noise"]),
-}
+from modules import devices, sd_schedulers
+from modules.sd_samplers_cfg_denoiser import CFGDenoiser
+from modules.sd_samplers_common import Sampler, SamplerData, img2img_steps
 
 
-class CFGDenoiserKDiffusion(sd_samplers_cfg_denoiser.CFGDenoiser):
-    def _make_model(self):
-        kind = {"v": "CompVisVDenoiser"}.get(shared.sd_model.parameterization, "CompVisDenoiser")
-        return getattr(k_diffusion.external, kind)(shared.sd_model, quantize=opts.enable_quantization)
+class CFGDenoiserKDiffusion(CFGDenoiser):
+    def wrapped(self, model):
+        kind = "CompVisVDenoiser" if model.parameterization == "v" else "CompVisDenoiser"
+        return getattr(k_diffusion.external, kind)(model)
 
 
-class KDiffusionSampler(sd_samplers_common.Sampler):
-    def __init__(self, funcname, sd_model, options=None):
-        super().__init__(funcname)
-        if not callable(funcname):
-            self.extra_params, self.func = sampler_extra_params.get(funcname, []), getattr(k_diffusion.sampling, funcname)
-        self.options = options or {}
-        self.model_wrap_cfg, self.model_wrap = sd_samplers_common._with_model(CFGDenoiserKDiffusion(self))
-
-    def _limits(self):
-        """The model's smallest and largest sigma."""
-        return tuple(self.model_wrap.sigmas[i].item() for i in (0, -1))
-
-    def _schedule_arguments(self, p, scheduler):
-        """What the settings say to `scheduler`; whatever differs from its defaults goes into the infotext."""
-        params, limits = p.extra_generation_params, self._limits()
-        arguments = dict(zip(("sigma_min", "sigma_max"), (0.1, 10) if opts.use_old_karras_scheduler_sigmas else limits))
-        if not p.is_hr_pass:
-            params["Schedule type"] = scheduler.label
-        elif scheduler.label != params.get("Schedule type"):
-            params["Hires schedule type"] = scheduler.label
-        own = {"sigma_min": limits[0], "sigma_max": limits[1]}
-        if scheduler.default_rho != -1:
-            own["rho"] = scheduler.default_rho
-        for key, default in own.items():
-            wanted, label = getattr(opts, key), {"sigma_min": "min sigma", "sigma_max": "max sigma", "rho": "rho"}[key]
-            if wanted not in (0, default):
-                arguments[key] = params[f"Schedule {label}"] = wanted
-        if scheduler.need_inner_model:
-            arguments["inner_model"] = self.model_wrap
-        return arguments
+class KDiffusionSampler(Sampler):
+    def __init__(self, function, sd_model, options=None):
+        super().__init__(getattr(k_diffusion.sampling, f"sample_{function}"), CFGDenoiserKDiffusion(self), options)
 
     def get_sigmas(self, p, steps):
-        """[steps + 1], on the CPU."""
-        config, name = self.config.options if self.config else {}, (p.hr_scheduler if p.is_hr_pass else p.scheduler) or "Automatic"
-        discard = config.get("discard_next_to_last_sigma", False)
-        if opts.always_discard_next_to_last_sigma and not discard:
-            discard = p.extra_generation_params["Discard penultimate sigma"] = True
-        count = steps + discard
-        scheduler = sd_schedulers.schedulers_map.get(config.get("scheduler") if name == "Automatic" else name)
-        if p.sampler_noise_scheduler_override is not None:
-            sigmas = p.sampler_noise_scheduler_override(count)
-        elif scheduler is not None and scheduler.function is not None:
-            sigmas = scheduler.function(n=count, device=devices.cpu, **self._schedule_arguments(p, scheduler))
-        else:
+        """[steps + 1] on the CPU, by the scheduler that `p` names or the sampler prefers."""
+        own, params = self.config.options, p.extra_generation_params
+        name = (p.hr_scheduler if p.is_hr_pass else p.scheduler) or "Automatic"
+        scheduler = sd_schedulers.schedulers_map.get(own.get("scheduler") if name == "Automatic" else name)
+        count = steps + (drop := own.get("discard_next_to_last_sigma", False))
+        if scheduler is None or scheduler.function is None:
             sigmas = self.model_wrap.get_sigmas(count)
-        kept = [i for i in range(len(sigmas)) if not (discard and i == len(sigmas) - 2)]
-        return sigmas[kept].cpu()
+        else:
+            if not p.is_hr_pass:
+                params["Schedule type"] = scheduler.label
+            elif params.get("Schedule type") != scheduler.label:
+                params["Hires schedule type"] = scheduler.label
+            model = {"inner_model": self.model_wrap} if scheduler.need_inner_model else {}
+            sigmas = scheduler.function(count, *self._range(), device=devices.cpu, **model)
+        keep = [number for number in range(len(sigmas)) if not drop or number != len(sigmas) - 2]
+        return sigmas[keep].cpu()
 
-    def _arguments(self, p, x, sigmas, noise_sigmas, ends):
-        """Keyword arguments of the sampling function, by what it accepts."""
-        options = self.config.options
-        offered = {"sigma_min": ends[0], "sigma_max": ends[1], "n": len(sigmas) - 1, "sigma_sched": sigmas, "sigmas": sigmas}
-        kwargs = {**self.initialize(p), **{key: offered[key] for key in inspect.signature(self.func).parameters if key in offered}}
-        if options.get("brownian_noise"):
-            kwargs["noise_sampler"] = self.create_noise_sampler(x, noise_sigmas, p)
-        if "solver_type" in options:
-            kwargs["solver_type"] = options["solver_type"]
-        return kwargs
+    def _range(self):
+        return self.model_wrap.sigmas[0].item(), self.model_wrap.sigmas[-1].item()
 
-    def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
-        total, start = sd_samplers_common.setup_img2img_steps(p, steps)
-        whole = self.get_sigmas(p, total)
-        sigmas = whole[total - start - 1:]
-        noisy = self._with_extra_noise(p, x, noise, x + noise * sigmas[0], 1)
-        kwargs = self._arguments(p, x, sigmas, whole, (sigmas[-2], sigmas[0]))
-        self.model_wrap_cfg.init_latent = x
-        self._guide(x, conditioning, unconditional_conditioning, image_conditioning)
-        return self._run(noisy, start + 1, kwargs)
+    def _arguments(self, p, x, sigmas, whole, limits, steps):
+        """Keyword arguments of `func`: of the sigma tables, those it takes."""
+        tables = {"sigmas": sigmas, "sigma_min": limits[0], "sigma_max": limits[1], "n": steps}
+        taken = inspect.signature(self.func).parameters.keys() & tables.keys()
+        arguments = {**self.initialize(p), **{name: tables[name] for name in taken}}
+        if self.options.get("brownian_noise"):
+            seeds = p.all_seeds[p.batch_size * p.iteration:][:p.batch_size]
+            arguments["noise_sampler"] = k_diffusion.sampling.BrownianTreeNoiseSampler(
+                x, whole[whole > 0].min(), whole.max(), seed=seeds)
+        if "solver_type" in self.options:
+            arguments["solver_type"] = self.options["solver_type"]
+        return arguments
 
     def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
-        steps = steps or p.steps
-        sigmas = self.get_sigmas(p, steps)
-        scale = sigmas[0]
-        if opts.sgm_noise_multiplier:
-            p.extra_generation_params.update({"SGM noise multiplier": True})
-            scale = (1 + scale ** 2).sqrt()
-        noisy = x * scale
-        kwargs = self._arguments(p, noisy, sigmas, sigmas, self._limits())
-        if "n" in kwargs:
-            kwargs["n"] = steps
-        self._guide(noisy, conditioning, unconditional_conditioning, image_conditioning)
-        return self._run(noisy, steps, kwargs)
+        sigmas = self.get_sigmas(p, steps or p.steps)
+        start = x * sigmas[0]
+        arguments = self._arguments(p, start, sigmas, sigmas, self._range(), steps or p.steps)
+        conds = conditioning, unconditional_conditioning, image_conditioning
+        return self.run(start, start, steps or p.steps, conds, arguments)
+
+    def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
+        total, made = img2img_steps(p, steps)
+        whole = self.get_sigmas(p, total)
+        sigmas = whole[total - made - 1:]
+        arguments = self._arguments(p, x, sigmas, whole, (sigmas[-2], sigmas[0]), len(sigmas) - 1)
+        self.model_wrap_cfg.init_latent = x
+        conds = conditioning, unconditional_conditioning, image_conditioning
+        return self.run(noise * sigmas[0] + x, x, made + 1, conds, arguments)
 
 
-samplers_data_k_diffusion = sd_samplers_common._data_of(
-    KDiffusionSampler, [row for row in samplers_k_diffusion if callable(row[1]) or hasattr(k_diffusion.sampling, row[1])])
-k_diffusion_samplers_map = {data.name: data for data in samplers_data_k_diffusion}
+OPTIONS = {"brown": "brownian_noise", "second": "second_order", "ensd": "uses_ensd", "discard": "discard_next_to_last_sigma"}
+
+
+def _data(label, function, words):
+    """`words`: the first is its preferred scheduler or "-", then keys of OPTIONS; "heun" is a solver."""
+    scheduler, *flags = words.split()
+    options = {**({"scheduler": scheduler} if scheduler != "-" else {}), **{OPTIONS[word]: True for word in flags if word != "heun"},
+               **({"solver_type": "heun"} if "heun" in flags else {})}
+    alias = f"k_{function}".replace("ancestral", "a") + ("_heun" if "heun" in flags else "")
+    return SamplerData(label, functools.partial(KDiffusionSampler, function, options=options), [alias], options)
+
+
+SAMPLERS = [_data(*row) for row in (
+    ("DPM++ 2M", "dpmpp_2m", "karras"), ("DPM++ SDE", "dpmpp_sde", "karras second brown"),
+    ("DPM++ 2M SDE", "dpmpp_2m_sde", "exponential brown"), ("DPM++ 2M SDE Heun", "dpmpp_2m_sde", "exponential brown heun"),
+    ("DPM++ 2S a", "dpmpp_2s_ancestral", "karras ensd second"), ("DPM++ 3M SDE", "dpmpp_3m_sde", "exponential discard brown"),
+    ("Euler a", "euler_ancestral", "- ensd"), ("Euler", "euler", "-"), ("LMS", "lms", "-"), ("Heun", "heun", "- second"),
+    ("DPM2", "dpm_2", "karras discard second"), ("DPM2 a", "dpm_2_ancestral", "karras discard ensd second"),
+    ("DPM fast", "dpm_fast", "- ensd"), ("DPM adaptive", "dpm_adaptive", "- ensd"))]

@@ -1,48 +1,36 @@
-"""What every part shares: flags, settings, state, and (as a live property, see shared_items) the model."""
-import gradio as gr
-from modules import shared_cmd_options
-from modules.options import OptionHTML, OptionInfo, options_section  # noqa: F401
-from modules.paths_internal import (  # noqa: F401
-    data_path,
-    default_sd_model_file,
-    extensions_builtin_dir,
-    extensions_dir,
-    models_path,
-    script_path,
-    sd_configs_path,
-    sd_default_config,
-    sd_model_file,
-)
-from modules.shared_items import list_checkpoint_tiles, list_samplers, refresh_checkpoints  # noqa: F401
-from modules.util import listfiles, natural_sort_key, walk_files  # noqa: F401
+"""What everybody shares: flags, settings, the state of the running job, and (loaded when first asked for) the model."""
+import os
+import re
+from pathlib import Path
 
-cmd_opts = shared_cmd_options.cmd_opts
-parser = shared_cmd_options.parser
-config_filename, hide_dirs = cmd_opts.ui_settings_file, {"visible": cmd_opts.hide_ui_dir_config is False}
+from modules import devices
+from modules._flags import cmd_opts
+from modules._settings import LABELS
+from modules._state import State
+from modules.options import OptionInfo, Options  # noqa: F401
 
-batch_cond_uncond = True
-parallel_processing_allowed = True
-demo: gr.Blocks = None
-device: str = None
-weight_load_location: str = None
-xformers_available = False
-state = None
-prompt_styles = None
-face_restorers = []
-options_templates: dict = None
-opts = None
-restricted_opts: set[str] = None
-settings_components: dict = None
-tab_names = []
-total_tqdm = None
-gradio_theme = gr.themes.Base()
-sd_upscalers = []
-hypernetworks = {}
-hf_endpoint = "https://huggingface.co"
-
-latent_upscale_default_mode = "Latent"
+opts, state = Options(LABELS, Path(cmd_opts.data_dir, "config.json")), State()
+device = devices.device
+parallel_processing_allowed = True      # previews are made beside the sampling, not between its steps
+demo = None                             # the page, once there is one
 latent_upscale_modes = {
-    "Latent" + name: {"mode": mode, "antialias": antialias} for name, mode, antialias in (
-        ("", "bilinear", False), (" (antialiased)", "bilinear", True), (" (bicubic)", "bicubic", False),
-        (" (bicubic antialiased)", "bicubic", True), (" (nearest)", "nearest", False), (" (nearest-exact)", "nearest-exact", False))}
+    f"Latent{label}": {"mode": mode, "antialias": "anti" in label} for label, mode in (
+        ("", "bilinear"), (" (antialiased)", "bilinear"), (" (bicubic)", "bicubic"), (" (nearest)", "nearest"))}
 
+
+def __getattr__(name):
+    if name != "sd_model":
+        raise AttributeError(f"modules.shared has no {name}")
+    from modules import sd_models
+
+    return sd_models.model_data.get_sd_model()
+
+
+def walk_files(path, allowed_extensions=None):
+    """Every file below `path` whose suffix (lower case, with the dot) is allowed, "2" before "10"."""
+    for folder, inner, names in os.walk(path, followlinks=True):
+        for some in (inner, names):
+            some.sort(key=lambda name: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)])
+        for name in names:
+            if allowed_extensions is None or os.path.splitext(name)[1].lower() in allowed_extensions:
+                yield os.path.join(folder, name)

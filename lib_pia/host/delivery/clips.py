@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from modules.shared import opts
 from PIL import Image
 
 from lib_pia.host.generation.made import MadeClips
@@ -27,14 +28,14 @@ class MadeClip:
 
 
 def cut_into_clips(made: MadeClips, processed: Any) -> list[MadeClip]:
-    """The clips among the host's pictures, their new frames. Grids and masks that settings put between them are left
-    out, and so are the frames that were given."""
+    """The clips among the host's pictures, their new frames. Left out are the frames that were given, grids and masks
+    that settings put between them, and what other extensions put behind them (ControlNet: a detected map per control
+    picture)."""
     p, size, known = made.p, made.request.rows, made.request.known
     pictures = processed.images[processed.index_of_first_image :]
     infotexts = processed.infotexts[processed.index_of_first_image :]
     total = sum(made.frame_counts)
-    stride = len(pictures) // total if total and len(pictures) % total == 0 else 1
-    frames = [_rgb(picture) for picture in pictures[::stride]]
+    frames = [_rgb(picture) for picture in pictures[:: _pictures_per_frame(p)][:total]]
     clips, start = [], 0
     for number, count in enumerate(made.frame_counts):
         first = number * size
@@ -52,6 +53,13 @@ def cut_into_clips(made: MadeClips, processed: Any) -> list[MadeClip]:
             )
         start += count
     return clips
+
+
+def _pictures_per_frame(p: Any) -> int:
+    """A frame, and the masks that the host puts behind each (processing.py of v1.10.1, process_images_inner)."""
+    if getattr(p, "mask_for_overlay", None) is None:
+        return 1
+    return 1 + bool(opts.return_mask) + bool(opts.return_mask_composite)
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

@@ -17,6 +17,7 @@ from lib_pia.host.generation.made import MadeClips
 from lib_pia.host.generation.progress import progress
 
 from .clips import MadeClip, cut_into_clips
+from .plot import Cell, mark
 from .recent_clips import recent, temporary_folder
 from .result import ClipProcessed, Delivered, share_files
 from .showing import items_of
@@ -73,7 +74,10 @@ class Delivery:
             for sentence in dict.fromkeys(file.error for file in clip.files if file.error is not None):
                 _tell(self.p, self.processed, sentence)
             written = [file for file in clip.files if file.error is None]
-            self.items += [(clip, item) for item in items_of(clip, written, self.p.is_api, self.scripted)]
+            items = items_of(clip, written, self.p.is_api, self.scripted)
+            self.items += [(clip, item) for item in items]
+            if self.scripted:
+                mark(items[0], Cell(self.made, clip, self.saves))
         except BaseException:
             _delete(temporary)
             raise

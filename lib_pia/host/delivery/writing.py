@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lib_pia.host.generation.made import MadeClips
 from lib_pia.host.generation.progress import progress
 from lib_pia.video import ClipFile, ClipOptions, encode_clip
 
+from .attention import ATTENTION_CLIP, write_attention
 from .clips import MadeClip
 from .naming import clip_path
 from .result import Delivered
@@ -30,7 +32,8 @@ class ClipWriter:
         temporary: a folder for files that are not saved, None for the host's own.
         """
         try:
-            return self._encode(clip, self._path(clip, temporary))
+            path = self._path(clip, temporary)
+            return [*self._encode(clip, path), *self._attention(clip, path)]
         except PIAError as error:
             return [self._failure(clip, name, error) for name in self.made.request.settings.formats]
 
@@ -66,6 +69,19 @@ class ClipWriter:
                 if file.format == name:
                     files.extend(self._delivered(clip, file))
         return files
+
+    def _attention(self, clip: MadeClip, path: Path) -> list[Delivered]:
+        """The heat clip of `attention_of` and its numbers, behind the clip's own files."""
+        attention = self.made.attention.get(clip.number)
+        if attention is None:
+            return []
+        try:
+            maps = attention.maps()[: len(clip.frames)]
+            result = write_attention(clip.frames, maps, attention.word, path, self.made.request.settings.fps)
+        except (PIAError, OSError) as error:
+            return [self._failure(clip, ATTENTION_CLIP, error)]
+        files = [dataclasses.replace(file, format=name) for name, file in result.items()]
+        return [delivered for file in files for delivered in self._delivered(clip, file)]
 
     def _delivered(self, clip: MadeClip, file: ClipFile) -> list[Delivered]:
         """One entry per file on disk: a clip as PNG is one file per frame."""

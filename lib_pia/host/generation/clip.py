@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
@@ -10,12 +10,13 @@ from modules import devices, rng
 from modules.shared import state
 from torch import Tensor
 
-from lib_pia.errors import HostError
+from lib_pia.errors import HostError, SettingsError
 from lib_pia.host import models
 from lib_pia.lending import lent
 from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
 
 from .and_prompts import sort_by_part
+from .attention import WordAttention
 from .checks import check_checkpoint, check_unet
 from .direction import Direction
 from .made import MadeClips
@@ -44,6 +45,7 @@ class ClipRun:
         self.preview: ClipPreview | None = None
         self.still_made = False
         self.row_error: Exception | None = None
+        self.attention: WordAttention | None = None  # where `attention_of` asks for it
         self.watch: Callable[[Any, Any], None] | None = None  # called before the host uses its sampler
 
     # ---- hooks
@@ -58,6 +60,8 @@ class ClipRun:
         if self.windows is not None and self.windows.window is not None:
             try:
                 sort_by_part(params, self.windows.window.length)
+                if self.attention is not None:
+                    self.attention.begin_step(self.windows.window)
             except Exception as error:
                 self.row_error = error
 
@@ -73,6 +77,13 @@ class ClipRun:
         p = self.p
         check_checkpoint(p)
         check_unet()
+        if self.settings.attention_of:
+            if self.said.prompt is not None:
+                raise SettingsError(
+                    "PIA setting attention_of cannot follow a prompt whose text changes from frame to frame; leave one "
+                    "of them out."
+                )
+            self.attention = WordAttention(p, self.settings.attention_of, self.request.rows)
         model = self._load()
         latent = self._picture()
         if self.still_made and (state.interrupted or state.skipped):
@@ -88,7 +99,10 @@ class ClipRun:
             windows = WindowSampling(p, self.request, model, direction, self._on_window)
             self._ready_host(stack, latent, windows)
             stack.enter_context(lent(self, windows=windows))
-            stack.enter_context(self._control(windows))
+            stack.enter_context(self._control(lambda: self._frames_of(windows)))
+            if self.attention is not None:
+                stack.enter_context(self.attention.reading(p.sd_model.model.diffusion_model, latent))
+                self.made.attention[self.clip] = self.attention
             samples = p.sample(*args, **kwargs)
         self._check_sampled(windows)
         self.made.sampled += 1
@@ -122,6 +136,16 @@ class ClipRun:
                 "the prompt."
             )
 
+    def _control(self, frames: Callable[[], Sequence[int]]) -> AbstractContextManager:
+        """Shows ControlNet the control clip's `frames()` at every call of the UNet, if there is one."""
+        if self.made.control is None:
+            return nullcontext()
+        return self.made.control.shown(self.p.sd_model.model.diffusion_model, frames)
+
+    def _frames_of(self, windows: WindowSampling) -> Sequence[int]:
+        every = range(self.request.rows)
+        return every if windows.window is None else every[windows.window.frames]
+
     def _on_window(self, number: int, finished: Tensor | None) -> None:
         if self.preview is not None:
             self.preview.finished = finished
@@ -132,16 +156,6 @@ class ClipRun:
 
     def _say(self, doing: str, part: str = "") -> None:
         progress(f"{doing} clip {self.clip + 1}/{self.request.clips}{part}")
-
-    def _control(self, windows: WindowSampling) -> AbstractContextManager:
-        """Shows ControlNet the control clip's frames of the window that is sampled, if there is a control clip."""
-        if self.made.control is None:
-            return nullcontext()
-        every = range(self.request.rows)
-        return self.made.control.shown(
-            self.p.sd_model.model.diffusion_model,
-            lambda: every if windows.window is None else every[windows.window.frames],
-        )
 
     def _load(self) -> Any:
         file = models.find_model(self.settings.model)
@@ -191,7 +205,7 @@ class ClipRun:
         if self.clip == 0 and state.job_count > 0:
             state.job_count += self.request.clips
         watch = self.watch = StillWatch()
-        with self._control([self.made.condition_frame]):
+        with self._control(lambda: [self.made.condition_frame]):
             still: Still = make_still(p, p.sample, self.request.rows, watch)
         self.watch = None
         state.nextjob()

@@ -11,6 +11,7 @@ from torch import Tensor
 from lib_pia.affinity import frame_index
 from lib_pia.windows import clip_affinity
 
+from .attention import WordAttention
 from .control import ControlClip
 from .pictures import ConditionPicture, as_shown
 from .request import Request
@@ -21,8 +22,8 @@ class MadeClips:
 
     `conditions`: img2img's encoded pictures, one for all clips or one per clip. `stills`: txt2img's still pictures, one
     per clip, None where nobody needs it. `frame_counts`: pictures that the host finished, per clip. `sampled`: clips
-    whose latents are complete. `given`: latents [K, 4, H, W] of the frames that the clips go on from. `control`: the
-    clip that ControlNet follows, if there is one.
+    whose latents are complete. `control`: the clip that ControlNet follows, if there is one. `given`: latents
+    [K, 4, H, W] of the frames that the clips go on from. `attention`: of the word that `attention_of` names, by clip.
     """
 
     def __init__(self, p: Any, request: Request) -> None:
@@ -34,6 +35,7 @@ class MadeClips:
         self.frame_counts: list[int] = []
         self.sampled = 0
         self.control: ControlClip | None = None
+        self.attention: dict[int, WordAttention] = {}
 
     def condition(self, clip: int) -> ConditionPicture:
         """img2img's picture of a clip, encoded."""

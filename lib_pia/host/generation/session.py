@@ -20,6 +20,7 @@ from torch import Tensor
 from lib_pia.settings_fields import FIELDS
 
 from .and_prompts import sort_by_frame
+from .axes import axes_of, with_axes
 from .brush import ready_for_brush, with_brush
 from .checks import check_checkpoint
 from .clip import ClipRun
@@ -47,7 +48,7 @@ def begin(p: Any, args: Sequence[Any]) -> None:
     for field in FIELDS:
         p.extra_generation_params.pop(field.infotext, None)
     try:
-        settings = settings_from_args(args)
+        settings = with_axes(settings_from_args(args), axes_of(p))
         if settings is not None:
             check_neighbours(p)
         request = None if settings is None else read_request(p, settings)
@@ -73,7 +74,7 @@ class Session:
         self.said = Said()  # by the current clip's prompts
         self.run: ClipRun | None = None  # the clip that is being sampled
         if video := request.settings.control_video:
-            self.made.control = ControlClip(p, video, request.settings.num_frames, takeover.loan)
+            self.made.control = ControlClip(p, video, request.rows, takeover.loan)
         takeover.frames_for_pictures(request, self.init)
 
     # ---- p.init

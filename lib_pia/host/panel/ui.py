@@ -58,6 +58,8 @@ def shown_value(field: Field, value: Any) -> Any:
         return "" if value is None else ", ".join(f"{number:g}" for number in value)
     if field.name == "model":
         return value or AUTOMATIC
+    if field.kind == "text":
+        return value or ""
     if field.optional and value is None:
         return 0
     return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,98 @@
+// What the page's own scripts and the extensions' may use: where things are, and when they change.
+// Ids: tabs, mode_img2img, settings_json, lightboxModal, and of each tab TAB_prompt, TAB_generate, TAB_interrupt, TAB_skip, TAB_gallery,
+// TAB_gallery_container, TAB_generation_info_button. Callbacks: onUiLoaded, onUiUpdate(mutations), onAfterUiUpdate, onUiTabChange, onOptionsChanged.
+
+var opts = {}, uiCurrentTab = null;
+const events = { loaded: [], update: [], afterUpdate: [], tabChange: [], options: [] };
+
+function onUiLoaded(callback) { events.loaded.push(callback); }
+function onUiUpdate(callback) { events.update.push(callback); }
+function onAfterUiUpdate(callback) { events.afterUpdate.push(callback); }
+function onUiTabChange(callback) { events.tabChange.push(callback); }
+function onOptionsChanged(callback) { events.options.push(callback); }
+
+function gradioApp() {
+    const app = document.querySelector("gradio-app");
+    if (app) app.getElementById = (id) => document.getElementById(id);
+    return app || document;
+}
+
+function tellAll(event, value) {
+    for (const callback of events[event]) {
+        try {
+            callback(value);
+        } catch (error) {
+            console.error(`a callback for ${event} failed:`, error);
+        }
+    }
+}
+
+function get_uiCurrentTab() {
+    return gradioApp().querySelector("#tabs > .tab-nav > button.selected");
+}
+
+function get_uiCurrentTabContent() {
+    return [...gradioApp().querySelectorAll("#tabs > .tabitem")].find((item) => item.style.display !== "none");
+}
+
+/** The callbacks of onAfterUiUpdate, 200 ms after the last call of this. */
+function scheduleAfterUiUpdateCallbacks() {
+    clearTimeout(scheduleAfterUiUpdateCallbacks.timer);
+    scheduleAfterUiUpdateCallbacks.timer = setTimeout(() => tellAll("afterUpdate"), 200);
+}
+
+/** gradio notices a value that a script has set. */
+function updateInput(target) {
+    target.dispatchEvent(Object.defineProperty(new Event("input", { bubbles: true }), "target", { value: target }));
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+    let loaded = false;
+    new MutationObserver((mutations) => {
+        if (!loaded && gradioApp().querySelector("#txt2img_prompt")) {
+            loaded = true;
+            tellAll("loaded");
+        }
+        tellAll("update", mutations);
+        scheduleAfterUiUpdateCallbacks();
+        if (get_uiCurrentTab() && get_uiCurrentTab() !== uiCurrentTab) {
+            uiCurrentTab = get_uiCurrentTab();
+            tellAll("tabChange");
+        }
+    }).observe(gradioApp(), { childList: true, subtree: true });
+});
+
+onAfterUiUpdate(() => {
+    const text = gradioApp().querySelector("#settings_json textarea")?.value;
+    if (!text || text === onAfterUiUpdate.seen) return;
+    onAfterUiUpdate.seen = text;
+    opts = JSON.parse(text);
+    tellAll("options");
+});
+
+// The accordions whose header is a checkbox: opening checks, until the checkbox itself was clicked.
+function inputAccordionChecked(id, checked) {
+    gradioApp().querySelector(`#${id}`).check(checked, true);
+}
+
+onUiLoaded(() => gradioApp().querySelectorAll(".input-accordion").forEach((accordion) => {
+    const header = accordion.querySelector(".label-wrap"), value = gradioApp().querySelector(`#${accordion.id}-checkbox input`);
+    const isOpen = () => header.classList.contains("open");
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", id: `${accordion.id}-visible-checkbox`,
+        className: `${value.className} input-accordion-checkbox`, checked: isOpen() });
+    let together = true;
+    header.querySelector("span").prepend(box);
+    accordion.check = (checked, open) => {
+        box.checked = checked;
+        if (open && together && isOpen() !== checked) header.click();
+        if (value.checked === checked) return;
+        value.checked = checked;
+        updateInput(value);
+    };
+    box.addEventListener("click", (event) => {
+        event.stopPropagation();
+        accordion.check(box.checked, true);
+        together = false;
+    });
+    new MutationObserver(() => together && accordion.check(isOpen(), false)).observe(header, { attributeFilter: ["class"] });
+}));

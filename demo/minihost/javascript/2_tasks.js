@@ -1,0 +1,104 @@
+// The buttons of the two tabs: Generate with its progress bar and preview, sending between tabs, and the large view of a picture.
+
+function all_gallery_buttons() {
+    return [...gradioApp().querySelectorAll("[id$=_gallery] .thumbnail-item.thumbnail-small")].filter((item) => item.offsetParent);
+}
+
+function selected_gallery_button() {
+    return all_gallery_buttons().find((item) => item.classList.contains("selected")) ?? null;
+}
+
+function selected_gallery_index() {
+    return all_gallery_buttons().indexOf(selected_gallery_button());
+}
+
+function extract_image_from_gallery(gallery) {
+    return [gallery[Math.max(selected_gallery_index(), 0)] ?? null];
+}
+
+function tabButtons(id) {
+    return [...gradioApp().querySelectorAll(`#${id} > .tab-nav > button`)];
+}
+
+function get_tab_index(id) {
+    return Math.max(0, tabButtons(id).findIndex((button) => button.classList.contains("selected")));
+}
+
+function switch_to_txt2img() {
+    tabButtons("tabs")[0].click();
+    return [...arguments];
+}
+
+function switch_to_img2img_tab(number) {
+    tabButtons("tabs")[1].click();
+    tabButtons("mode_img2img")[number].click();
+}
+
+function switch_to_img2img() {
+    switch_to_img2img_tab(0);
+    return [...arguments];
+}
+
+function switch_to_inpaint() {
+    switch_to_img2img_tab(1);
+    return [...arguments];
+}
+
+/** Bar above the gallery and preview over it until the task is done (or, after `patience` seconds, was never begun). */
+async function requestProgress(id_task, container, gallery, atEnd, onProgress, patience = 40) {
+    const [bar, preview] = ["progressDiv", "livePreview"].map((className) => Object.assign(document.createElement("div"), { className }));
+    bar.innerHTML = "<div class='progress'></div>";
+    container.before(bar);
+    let seen = false, id_live_preview = -1;
+    for (const began = Date.now(); ;) {
+        const asked = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ id_task, id_live_preview }) };
+        const answer = await fetch("./internal/progress", asked).then((told) => told.json()).catch(() => ({ completed: true }));
+        seen = seen || answer.active;
+        if (answer.completed || (!answer.active && !answer.queued && (seen || Date.now() - began > 1000 * patience))) break;
+        bar.firstChild.style.width = `${Math.round(100 * (answer.progress || 0))}%`;
+        bar.firstChild.textContent = `${answer.textinfo || ""} ${bar.firstChild.style.width}`.trim();
+        id_live_preview = answer.id_live_preview;
+        if (answer.live_preview) {
+            preview.innerHTML = `<img src="${answer.live_preview}">`;
+            gallery.append(preview);
+        }
+        if (onProgress) onProgress(answer);
+        await new Promise((resolve) => setTimeout(resolve, opts.live_preview_refresh_period || 500));
+    }
+    bar.remove();
+    preview.remove();
+    atEnd();
+}
+
+function startTask(tab, values) {
+    const part = (name) => gradioApp().querySelector(`#${tab}_${name}`);
+    const stop = (display) => ["interrupt", "skip"].forEach((name) => { part(name).style.display = display; });
+    values[0] = `task(${Math.random().toString(36).slice(2)})`;
+    stop("block");
+    requestProgress(values[0], part("gallery_container"), part("gallery"), () => stop("none"));
+    return values;
+}
+
+function submit_txt2img() {
+    return startTask("txt2img", [...arguments]);
+}
+
+function submit_img2img() {
+    const values = startTask("img2img", [...arguments]);
+    values[1] = get_tab_index("mode_img2img");
+    return values;
+}
+
+onUiLoaded(() => ["txt2img", "img2img"].forEach((tab) => {
+    gradioApp().querySelector(`#${tab}_gallery`).addEventListener("click", (event) => {
+        setTimeout(() => gradioApp().querySelector(`#${tab}_generation_info_button`)?.click(), 100);    // the infotext of the selected one
+        if (event.target.matches(".preview img")) showModal(event.target.src);
+    });
+}));
+
+function showModal(src) {
+    const view = Object.assign(document.createElement("div"), { id: "lightboxModal", onclick: () => view.remove() });
+    view.append(Object.assign(document.createElement("img"), { id: "modalImage", src }));
+    gradioApp().append(view);
+}
+
