@@ -186,20 +186,6 @@ def test_a_network_of_a_later_text_is_said_not_to_count(host, models):
     assert f"{lora} is not in the first text of the prompt, and counts only there." in seen[0]
 
 
-def test_a_style_is_put_around_every_text(host, told, alone):
-    from modules.shared import prompt_styles
-    from modules.styles import PromptStyle
-
-    prompt_styles.styles["pia test"] = PromptStyle("pia test", "photo of {prompt}, in snow", "dark", None)
-    try:
-        answer = animate(host, prompt="0: red\n3: blue", styles=["pia test"])
-    finally:
-        del prompt_styles.styles["pia test"]
-    red, blue = alone("photo of, red, in snow")[0][0], alone("photo of, blue, in snow")[0][0]
-    assert distance(told[0][0], mixed(red, blue)) < SAME
-    assert set(answer["info"]["all_prompts"]) == {"photo of\n0: red\n3: blue\n\nin snow"}
-
-
 def test_the_hires_pass_has_the_first_text(host, told, alone):
     hires = {"enable_hr": True, "hr_scale": 2.0, "denoising_strength": 0.6, "hr_upscaler": "Latent"}
     answer = animate_text(host, prompt=TRAVEL, steps=2, **hires)
