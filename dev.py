@@ -4,7 +4,7 @@ python dev.py demo [--once] [--port N]     a clip from a picture in the reposito
 python dev.py test [pytest arguments]      everything that CI runs
 python dev.py test --webui URL             the scenarios and the page's tests on a running WebUI; writes docs/TESTED.md
 python dev.py test --host-pins             unit tests and scenarios with the WebUI's own pins (Python 3.10); likewise
-python dev.py bench NAME                   tables, each from one run (engine, fidelity, clip, miniature, animatebench)
+python dev.py bench NAME                   tables, each from one run; without a name it says which there are
 python dev.py lint                         ruff
 
 A WebUI for --webui (v1.10.1, on this machine, --api) has this repository and tests/scenarios/probe as extensions, and
@@ -42,7 +42,7 @@ HOST_LEFT_OUT = (
 HOST_TESTS = ("tests/unit", "tests/scenarios", *(f"--deselect=tests/{name}" for name in HOST_LEFT_OUT))
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench")
+BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "attention", "beyond")
 
 
 class DevError(Exception):
