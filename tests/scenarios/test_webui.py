@@ -89,6 +89,7 @@ def test_the_batch_tab_makes_one_clip_per_picture(host, page, tmp_path):
         picture(turn=turn).save(folder / f"{name}.png")
     page.click("#tabs > .tab-nav > button:text-is('img2img')")
     page.click("#mode_img2img > .tab-nav > button:text-is('Batch')")
+    page.click("#img2img_batch_source > .tab-nav > button:text-is('From directory')")
     page.fill("#img2img_batch_input_dir textarea", str(folder))
     page.fill("#img2img_batch_output_dir textarea", str(out))
     page.check("#img2img_pia_enabled-visible-checkbox", force=True)
