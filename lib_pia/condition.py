@@ -61,14 +61,14 @@ def build_condition(image_latent: Tensor, affinity: Tensor) -> Tensor:
 
 def fade_pictures(places: Sequence[int], latents: Sequence[Tensor], num_frames: int) -> Tensor:
     """One condition latent per frame [num_frames, 4, H, W]: each frame's is that of the nearest picture, faded into the
-    next one over `FADE` frames around the middle between two.
+    next one over `FADE` frames around the middle between two, or between the two themselves where they are nearer.
 
     places: the frames that are pictures, in ascending order. latents: each [1, 4, H, W].
     """
     frames = torch.arange(num_frames, dtype=torch.float32, device=latents[0].device)[:, None, None, None]
     out = latents[0].expand(num_frames, -1, -1, -1)
     for before, after, latent in zip(places, places[1:], latents[1:]):
-        share = ((frames - (before + after) / 2) / FADE + 0.5).clamp(0, 1)
+        share = ((frames - (before + after) / 2) / min(FADE, after - before) + 0.5).clamp(0, 1)
         out = torch.lerp(out, latent, share.to(latent))
     return out
 

@@ -16,6 +16,11 @@ def test_every_frame_has_the_nearest_pictures_latent_and_fades_in_between():
     assert ((out > 0) & (out < 1)).sum() == FADE - 1
 
 
+def test_frames_that_are_pictures_have_their_own_latent_however_near_they_are():
+    out = fade_pictures([0, 3, 4], [A, B, C], 5)[:, 0, 0, 0]
+    assert (out[0], out[3], out[4]) == (0, 1, 3)
+
+
 def test_one_picture_is_the_same_everywhere():
     assert torch.equal(fade_pictures([3], [B], 5), B.expand(5, -1, -1, -1))
 

@@ -1,0 +1,269 @@
+"""`python dev.py bench beyond`: what long and directed clips show on the miniature, goal beside result.
+
+Everything goes through minihost's API, as a user's request does; pixels are measured as in `bench miniature`.
+`--pictures N` clips per row, `--rows NAME ...` some of them, `--out DIR` for a sheet of frames per row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import dataclasses
+import io
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from demo.miniature.scenes import DIRECTIONS, describe
+from demo.miniature.shapes import Scene
+from lib_pia.settings import PIASettings
+from lib_pia.windows import plan
+
+from . import miniature_score as score
+from .miniature_cases import BASE, composed_cases, picture_of, scene_of
+
+TITLE = "Animate (PIA)"
+REQUEST = {"steps": 20, "width": 64, "height": 64, "cfg_scale": 1.5, "sampler_name": "Euler"}
+
+
+@dataclasses.dataclass
+class Row:
+    """One line of the table."""
+
+    name: str
+    goal: str
+    result: str
+    reached: bool | None = None
+
+
+class Bench:
+    """Clips by the API of a minihost in this process; a sheet of every row's clips."""
+
+    def __init__(self, pictures: int, out: Path) -> None:
+        from demo.__main__ import DEMO, place_models
+        from demo.minihost import start
+
+        torch.set_num_threads(1)
+        folder = Path(tempfile.mkdtemp())
+        place_models(folder / "models")
+        self.host = start(folder, extensions=[DEMO.parent])
+        self.pictures, self.out = pictures, out
+        self.clips: list[np.ndarray] = []
+
+    def clip(self, scene: Scene, prompt: str, settings: dict, seed: int = 4, **request: Any) -> np.ndarray:
+        """Frames [F, 64, 64, 3] uint8."""
+        args = [{"formats": ["png"], "magnitude": "moderate", **settings}]
+        picture = Image.fromarray(picture_of(scene).numpy())
+        body = {**REQUEST, "prompt": prompt, "seed": seed, "init_images": [self.host.base64(picture)], **request}
+        answer = self.host.img2img(**body, alwayson_scripts={TITLE: {"args": args}})
+        opened = (Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB") for text in answer["images"])
+        self.clips.append(np.stack([np.asarray(frame) for frame in opened]))
+        return self.clips[-1]
+
+    def scenes(self) -> Iterator[tuple[int, Scene, str]]:
+        """(number, scene, direction) of the row's clips."""
+        words = list(DIRECTIONS)
+        for number in range(self.pictures):
+            yield number, scene_of(BASE, number), words[number % len(words)]
+
+    def sheet(self, name: str) -> None:
+        """Every clip since the last sheet, one per line, at most 32 frames of each."""
+        lines = [np.concatenate(list(clip[:: -(-len(clip) // 32)]), axis=1) for clip in self.clips]
+        if lines:
+            width = max(line.shape[1] for line in lines)
+            padded = [np.pad(line, ((0, 2), (0, width - line.shape[1]), (0, 0))) for line in lines]
+            self.out.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.concatenate(padded)).save(self.out / f"{name}.png")
+        self.clips.clear()
+
+
+# ---- measures
+
+def steps_of(frames: np.ndarray) -> np.ndarray:
+    """Mean change of the pixels from each frame to the next, [F-1]."""
+    return np.abs(np.diff(frames.astype(float), axis=0)).mean((1, 2, 3))
+
+
+def speed_changes(frames: np.ndarray, scene: Scene) -> np.ndarray:
+    """How much the figure's velocity changes at each frame, [F-2] pixels per frame."""
+    return np.linalg.norm(np.diff(score.track(frames, scene), n=2, axis=0), axis=1)
+
+
+def seams(settings: dict) -> list[int]:
+    """The first new frame of every window but the first."""
+    windows = plan(PIASettings.from_dict(settings))
+    return [window.start + len(window.known) for window in windows[1:]]
+
+
+def at_and_inside(values: np.ndarray, places: list[int]) -> float:
+    """Mean of `values` at `places` relative to the mean elsewhere."""
+    at = np.zeros(len(values), bool)
+    at[places] = True
+    return float(values[at].mean() / max(values[~at].mean(), 1e-9))
+
+
+def chain_measures(bench: Bench, settings: dict, **request: Any) -> dict[str, float]:
+    """Means over the row's clips."""
+    found: list[dict[str, float]] = []
+    for number, scene, word in bench.scenes():
+        frames = bench.clip(scene, describe(scene, (word,)), settings, seed=100 + number, **request)
+        places = seams(settings)
+        first, last = (score.alignment(part, scene)["all"] for part in (frames[:16], frames[-16:]))
+        path = score.track(frames, scene)
+        found.append(
+            {
+                "colour": at_and_inside(steps_of(frames), [place - 1 for place in places]),
+                "speed": at_and_inside(speed_changes(frames, scene), [place - 2 for place in places]),
+                "first": first,
+                "last": last,
+                "moved": score.mean_displacement(path),
+                "area": score.looks(frames[-1:], scene)[0].area / score.looks(frames[:1], scene)[0].area,
+            }
+        )
+    return {key: float(np.mean([one[key] for one in found])) for key in found[0]}
+
+
+# ---- rows
+
+def chain(bench: Bench) -> Iterator[Row]:
+    four = chain_measures(bench, {"num_frames": 64})
+    one = chain_measures(bench, {"num_frames": 64, "overlap": 1})
+    told = "; ".join(f"K = {k}: colour {m['colour']:.2f}, speed {m['speed']:.2f}" for k, m in ((4, four), (1, one)))
+    better = four["colour"] <= one["colour"] and four["speed"] <= one["speed"]
+    reached = four["colour"] <= 1.2 and four["speed"] <= 1.2 and better
+    yield Row("chain 64: jump at the seams / inside windows", "<= 1.2, and K = 1 is worse", told, reached)
+    share = f"first window {four['first']:.0%}, last {four['last']:.0%}; area at the end {four['area']:.2f}"
+    reached = four["last"] >= four["first"] - 0.05
+    yield Row("chain 64: frames of the picture's colour, ground and size", "within 5 points", share, reached)
+
+
+def cost(bench: Bench) -> Iterator[Row]:
+    scene = scene_of(BASE, 0)
+    found = {}
+    for frames in (16, 64):
+        before = time.process_time()
+        bench.clip(scene, describe(scene, ("left",)), {"num_frames": frames})
+        windows = len(plan(PIASettings(num_frames=frames)))
+        found[frames] = (peak(), (time.process_time() - before) / windows)
+    memory, seconds = (found[64][i] / found[16][i] for i in (0, 1))
+    yield Row("chain 64: peak memory / that of 16 frames", "<= 1.1", f"{memory:.3f}", memory <= 1.1)
+    yield Row("chain 64: CPU time / (16 frames x windows)", "<= 1.05", f"{seconds:.3f}", seconds <= 1.05)
+
+
+def peak() -> float:
+    """Highest resident memory so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def loop(bench: Bench) -> Iterator[Row]:
+    settings = {"num_frames": 48, "longer": "slide", "motion": "loop", "magnitude": "large"}
+    ratios, largest, moved = [], [], []
+    for number, scene, word in bench.scenes():
+        frames = bench.clip(scene, describe(scene, (word,)), settings, seed=200 + number)
+        steps = steps_of(np.concatenate([frames, frames[:1]]))
+        ratios.append(steps[-1] / steps[:-1].mean())
+        largest.append(steps.max() / steps.mean())
+        moved.append(score.mean_displacement(score.track(frames, scene)))
+    told = f"{np.mean(ratios):.2f} (largest step {np.mean(largest):.1f} x the mean, moved {np.mean(moved):.1f} px)"
+    yield Row("slide loop 48: last -> first step / mean step", "<= 1.2", told, float(np.mean(ratios)) <= 1.2)
+
+
+def end_picture(bench: Bench) -> Iterator[Row]:
+    found, jumps = [], []
+    for number, scene, _ in bench.scenes():
+        moved = dataclasses.replace(scene.figures[0], x=scene.figures[0].x + 10)
+        target = dataclasses.replace(scene, figures=(moved,))
+        picture = Image.fromarray(picture_of(target).numpy())
+        settings = {"pictures": [{"frame": -1, "image": bench.host.base64(picture)}], "magnitude": "large"}
+        frames = bench.clip(scene, describe(scene, ("right",)), settings, seed=300 + number)
+        found.append(score.psnr(frames[-1], picture_of(target).numpy()))
+        steps = steps_of(frames)
+        jumps.append(steps.max() / steps.mean())
+    told = f"{np.mean(found):.1f} dB (largest step {np.mean(jumps):.1f} x the mean)"
+    yield Row("end picture: PSNR of the last frame", ">= 22 dB", told, float(np.mean(found)) >= 22)
+
+
+def travel(bench: Bench) -> Iterator[Row]:
+    right = 0
+    for number, scene, _ in bench.scenes():
+        texts = [describe(scene, (word,)) for word in ("left", "left", "up", "up")]
+        prompt = "\n".join(f"{frame}: {text}" for frame, text in zip((0, 14, 18, 31), texts))
+        settings = {"num_frames": 32, "window": 16, "magnitude": "large"}
+        frames = bench.clip(scene, prompt, settings, seed=400 + number)
+        path = score.track(frames, scene)
+        right += score.direction(path[:16] - path[0]) == "left"
+        right += score.direction(path[18:] - path[17]) == "up"
+    share = right / (2 * bench.pictures)
+    yield Row("prompt travel left then up: direction right in each half", ">= 80 %", f"{share:.0%}", share >= 0.8)
+
+
+def brush(bench: Bench) -> Iterator[Row]:
+    ratios = []
+    for case, _ in composed_cases(bench.pictures):
+        settings = {"mask_means": "motion", "magnitude": "large"}
+        masked = {"mask": bench.host.base64(around_first(case.scene)), "mask_blur": 0}
+        frames = bench.clip(case.scene, case.prompt, settings, seed=case.seed, **masked)
+        inside, outside = (score.mean_displacement(path) for path in score.tracks(frames, case.scene))
+        ratios.append((inside, outside))
+    inside, outside = np.mean(ratios, axis=0)
+    told = f"{outside / max(inside, 1e-9):.2f} ({outside:.1f} px outside, {inside:.1f} px inside)"
+    yield Row("motion brush over one of two shapes: motion outside / inside", "<= 0.25", told, outside <= 0.25 * inside)
+
+
+def around_first(scene: Scene) -> Image.Image:
+    """White where the first figure is nearer than the second: what one would paint to let it move."""
+    ys, xs = np.mgrid[:64, :64] + 0.5
+    first, second = (np.hypot(xs - figure.x, ys - figure.y) for figure in scene.figures)
+    return Image.fromarray(np.where(first < second, 255, 0).astype(np.uint8))
+
+
+def clamp(bench: Bench) -> Iterator[Row]:
+    from lib_pia.host.generation import windows
+
+    chosen = windows.CLAMP
+    told = []
+    for kind in windows.CLAMPS:
+        windows.CLAMP = kind
+        m = chain_measures(bench, {"num_frames": 40}, sampler_name="DDIM")
+        told.append(f"{kind}: colour {m['colour']:.2f}, speed {m['speed']:.2f}, moved {m['moved']:.1f} px")
+    windows.CLAMP = chosen
+    yield Row(f"chain 40 with DDIM, clamp (default {chosen})", "report", "; ".join(told))
+
+
+ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "cost": cost,
+    "chain": chain,
+    "loop": loop,
+    "end_picture": end_picture,
+    "travel": travel,
+    "brush": brush,
+    "clamp": clamp,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python dev.py bench beyond", description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=4, help="clips per row (default: %(default)s)")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--out", type=Path, default=Path("demo/out/beyond"), help="sheets (default: %(default)s)")
+    options = parser.parse_args(argv)
+    bench = Bench(options.pictures, options.out)
+    for name in options.rows:
+        for row in ROWS[name](bench):
+            mark = {True: "reached", False: "MISSED", None: ""}[row.reached]
+            sys.stdout.write(f"{row.name} | goal {row.goal} | {row.result} | {mark}\n")
+            sys.stdout.flush()
+        bench.sheet(name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
