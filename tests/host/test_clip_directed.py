@@ -124,54 +124,6 @@ def test_a_brush_without_a_mask_is_refused(host):
         refused(host, 'PIA setting mask_means is "motion", but there is no mask', {"mask_means": "motion"}, clip)
 
 
-# ---- prompt travel
-
-TRAVEL = "a cat\n0: red\n3: blue"
-
-
-@pytest.fixture
-def texts(host):
-    """The positive encodings that the UNet saw, per call [F, tokens, D]."""
-    seen = []
-
-    def hook(module, args, kwargs):
-        context = kwargs.get("context", args[2] if len(args) > 2 else None)
-        seen.append(context[: len(context) // 2].clone())
-
-    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(hook, with_kwargs=True):
-        yield seen
-
-
-@pytest.mark.parametrize("clip", [animate, animate_text])
-def test_between_key_frames_the_encodings_are_mixed(host, texts, clip):
-    answer = clip(host, prompt=TRAVEL, steps=1)
-    said = texts[-1]
-    for row, share in enumerate((0, 1 / 3, 2 / 3, 1)):
-        assert distance(said[row], torch.lerp(said[0], said[3], share)) < 1e-5
-    assert distance(said[0], said[3]) > 1e-2
-    assert answer["info"]["infotexts"][0].startswith(TRAVEL)
-    clip(host, prompt="a cat, red", steps=1)
-    assert torch.equal(texts[-1][0], said[0])
-
-
-def test_a_key_frame_in_another_window_is_on_the_way(host, texts):
-    animate(host, CHAIN, prompt="0: red\n13: blue", steps=1)
-    first, second = texts
-    assert distance(second[0], first[6]) < 1e-6 and distance(second[-1], first[0]) > distance(second[0], first[0])
-
-
-def test_prompt_editing_and_and_travel_too(latents):  # noqa: F811
-    a = latents(prompt="0: [red:blue:0.5] cat AND a dog :0.5\n13: [green:pink:0.5] cat AND a fox :0.7", steps=4)
-    b = latents(prompt="0: [red:blue:0.5] cat AND a dog :0.5\n13: [green:pink:0.5] cat AND a fox :0.7", steps=4,
-                options={"batch_cond_uncond": False})
-    assert torch.isfinite(a).all() and distance(b, a) < 2e-5
-
-
-def test_what_cannot_travel_is_refused(host, unharmed):  # noqa: F811
-    refused(host, "The prompt has a text for frame 4, but the clip has 4 frames", {}, prompt="0: a\n4: b")
-    refused(host, "The texts of frames 0 and 3 have 1 and 2 parts joined by AND", {}, prompt="0: a\n3: b AND c")
-
-
 # ---- slide
 
 @pytest.mark.parametrize("clip", [animate, animate_text])

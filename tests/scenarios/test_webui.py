@@ -107,6 +107,12 @@ def test_styles_reach_the_prompt(host):
     assert distance(styled, latents(host, prompt=f"{BASE['prompt']}, in snow")) == 0
 
 
+def test_a_style_is_put_around_every_text_of_a_travelling_prompt(host):
+    texts = "0: a red star\n3: a blue star"
+    styled = latents_beside(host, "style", prompt=texts, styles=["pia scenario"])
+    assert distance(styled, latents(host, prompt=f"{texts}\n\nin snow")) < 1e-4
+
+
 def latents_beside(host, neighbour, **request):
     animate(host, None, {"latents": True, "neighbours": [neighbour]}, **request)
     return unpacked(host.probed()["latents"][-1])

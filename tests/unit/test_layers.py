@@ -13,7 +13,7 @@ LAYERS = [
     "files",
     "lending",
     "settings",
-    "travel",
+    "prompt_travel",
     "schedule",
     "condition",
     "motion_module",

@@ -5,6 +5,7 @@ import re
 from modules import errors, sd_models, shared
 
 TAG = re.compile(r"<(\w+):([^>]+)>")
+RESIDUAL = {"in_layers.2": "conv1", "out_layers.3": "conv2", "emb_layers.1": "time_emb_proj", "skip_connection": "conv_shortcut"}
 _before = {}            # layer -> its weight without LoRA, put back bit for bit
 
 
@@ -47,13 +48,16 @@ def activate(p, extra_network_data):
 
 
 def _key(name, tensors):
-    """A UNet layer's name in a file of kohya's naming: LDM's own, or (attention blocks) diffusers'."""
+    """A UNet layer's name in a file of kohya's naming: LDM's own, or diffusers'."""
     key = f"lora_unet_{name.replace('.', '_')}"
-    if f"{key}.lora_down.weight" in tensors or not (found := re.fullmatch(r"(in|out|middle_)(?:put_blocks\.(\d+)|block)\.1\.(.+)", name)):
+    found = re.fullmatch(r"(in|out|middle_)(?:put_blocks\.(\d+)|block)\.(\d)\.(.+)", name)
+    if f"{key}.lora_down.weight" in tensors or not found:
         return key
-    number = int(found[2] or 0) - (found[1] == "in")
-    block = {"in": "down_blocks_{}_attentions_{}", "out": "up_blocks_{}_attentions_{}"}.get(found[1], "mid_block_attentions_0")
-    return f"lora_unet_{block.format(number // 3, number % 3)}_{found[3].replace('.', '_')}"
+    side, number, part, rest = found[1], int(found[2] or 0) - (found[1] == "in"), int(found[3]), found[4]
+    kind = "attentions" if part == 1 else "resnets"
+    block = f"mid_block_{kind}_{part // 2}" if side == "middle_" else \
+        f"{'down' if side == 'in' else 'up'}_blocks_{number // 3}_{kind}_{number % 3}"
+    return f"lora_unet_{block}_{RESIDUAL.get(rest, rest).replace('.', '_')}"
 
 
 def _fold(tensors, strength):

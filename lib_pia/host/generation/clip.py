@@ -14,7 +14,6 @@ from lib_pia.errors import HostError, SettingsError
 from lib_pia.host import models
 from lib_pia.lending import lent
 from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
-from lib_pia.travel import Travel
 
 from .and_prompts import sort_by_part
 from .attention import WordAttention
@@ -26,6 +25,7 @@ from .preview import ClipPreview, clip_preview
 from .progress import progress
 from .sampling import DEFAULT_STRENGTH, fresh_sampler
 from .still import Still, StillWatch, make_still
+from .travel import Said
 from .windows import WindowSampling
 
 LATENT_SCALE = 8  # pixels per latent cell (the host's processing.opt_f)
@@ -34,13 +34,13 @@ LATENT_SCALE = 8  # pixels per latent cell (the host's processing.opt_f)
 class ClipRun:
     """The sampling of clip number `clip` of the processing object `p`."""
 
-    def __init__(self, p: Any, made: MadeClips, clip: int, travel: Travel | None = None) -> None:
+    def __init__(self, p: Any, made: MadeClips, clip: int, said: Said) -> None:
         self.p = p
         self.made = made
         self.request = made.request
         self.settings = made.request.settings
         self.clip = clip
-        self.travel = travel
+        self.said = said
         self.windows: WindowSampling | None = None  # while the clip's frames are sampled
         self.preview: ClipPreview | None = None
         self.still_made = False
@@ -78,7 +78,7 @@ class ClipRun:
         check_checkpoint(p)
         check_unet()
         if self.settings.attention_of:
-            if self.travel is not None:
+            if self.said.prompt is not None:
                 raise SettingsError(
                     "PIA setting attention_of cannot follow a prompt whose text changes from frame to frame; leave one "
                     "of them out."
@@ -122,7 +122,7 @@ class ClipRun:
         size = (picture.shape[3] * LATENT_SCALE, picture.shape[2] * LATENT_SCALE)
         pictures = [latent_of(self.p, further, size) for further in self.request.pictures]
         brush = self.made.condition(self.clip).brush if self.request.is_img2img else None
-        return Direction(self.settings, picture, self.made.given, pictures, brush, self.travel)
+        return Direction(self.settings, picture, self.made.given, pictures, brush, self.said)
 
     def _check_sampled(self, windows: WindowSampling) -> None:
         if not windows.used:

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from lib_pia.condition import brush_affinity, build_condition, fade_pictures
 from lib_pia.settings import PIASettings
-from lib_pia.travel import Travel
 from lib_pia.windows import Window, places_of_pictures, window_affinity
 
-from .travel import rows_of, travelled
+from .travel import Said
 
 
 class Direction:
@@ -21,7 +20,7 @@ class Direction:
 
     picture: z^I [1, 4, H, W] of the clip's picture. known: latents [K, 4, H, W] of frames that are given, in front of
     the new ones. pictures: latents [1, 4, H, W] of `settings.pictures`. brush: [1, 1, H, W], 1 where it moves.
-    travel: the texts of a prompt that names frames.
+    said: what the texts say to every frame.
     """
 
     def __init__(
@@ -31,14 +30,14 @@ class Direction:
         known: Tensor | None = None,
         pictures: Sequence[Tensor] = (),
         brush: Tensor | None = None,
-        travel: Travel | None = None,
+        said: Said | None = None,
     ) -> None:
         self.settings = settings
         self.picture = picture
         self.known = known
         self.pictures = pictures
         self.brush = brush
-        self.travel = travel
+        self.said = said or Said()
 
     @property
     def given(self) -> int:
@@ -69,11 +68,9 @@ class Direction:
         places = sorted(latents)
         return own if len(places) == 1 else fade_pictures(places, [latents[p] for p in places], window.length)
 
-    def texts(self, cond: Any, frames: range) -> Any:
-        """The host's positive conditioning for some rows, cut from that for all rows of the clip."""
-        if self.travel is not None:
-            return travelled(cond, self.travel, frames, self.given)
-        return rows_of(cond, frames)
+    def texts(self, cond: Any, uncond: Any, rows: range) -> tuple[Any, Any]:
+        """The host's conditioning, positive and negative, for some rows, from that for all rows of the clip."""
+        return self.said.cond(cond, rows), self.said.uncond(uncond, rows)
 
     def image(self, window: Window, made: Tensor) -> Tensor:
         """z^I of a window [1, 4, H, W]: the picture, or the known frame that is nearest to the new ones, pulled towards

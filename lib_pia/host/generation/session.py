@@ -18,7 +18,6 @@ from typing import Any
 from torch import Tensor
 
 from lib_pia.settings_fields import FIELDS
-from lib_pia.travel import Travel, parse_travel
 
 from .and_prompts import sort_by_frame
 from .axes import axes_of, with_axes
@@ -31,6 +30,7 @@ from .neighbours import check_count, check_neighbours
 from .pictures import encode_pictures
 from .request import Request, read_request, settings_from_args
 from .takeover import Takeover, takeover_of
+from .travel import Said, keep_styles_around
 
 
 def session_of(p: Any) -> Session | None:
@@ -71,7 +71,7 @@ class Session:
         self.request = request
         self.takeover = takeover
         self.made = MadeClips(p, request)
-        self.travel: Travel | None = None  # of the current clip's prompt
+        self.said = Said()  # by the current clip's prompts
         self.run: ClipRun | None = None  # the clip that is being sampled
         if video := request.settings.control_video:
             self.made.control = ControlClip(p, video, request.rows, takeover.loan)
@@ -85,6 +85,7 @@ class Session:
         self.takeover.loan.give_back("init")
         try:
             check_count(p, all_prompts, self.request.clips * self.request.rows)
+            self._check_texts(all_prompts)
             if self.made.control is not None:
                 self.made.control.ready()
             if self.request.is_img2img:
@@ -117,26 +118,43 @@ class Session:
         for every, now in ((p.all_prompts, p.prompts), (p.all_negative_prompts, p.negative_prompts)):
             now[:] = now[:1] * len(now)
             every[first : first + len(now)] = now
-        try:
-            self._travel(p.prompts)
-        except Exception as error:
-            self.takeover.arm(error)
+        if p.prompts:
+            try:
+                self._spread_texts()
+            except Exception as error:
+                self.takeover.arm(error)
 
-    def _travel(self, prompts: list[str]) -> None:
-        """Where the clip's prompt names frames, each row gets its own text; the infotext keeps what was typed."""
-        self.travel = parse_travel(prompts[0], self.request.settings.num_frames) if prompts else None
-        if self.travel is None:
-            return
-        frames = [max(row - self.request.known, 0) for row in range(len(prompts))]
-        prompts[:] = [self.travel.text_at(frame) for frame in frames]
-        hires = getattr(self.p, "all_hr_prompts", None)
-        if hires and (still := parse_travel(hires[0], self.request.settings.num_frames)):
-            hires[:] = [still.texts[0]] * len(hires)
+    def _spread_texts(self) -> None:
+        """Gives every row the text of its frame where the clip's prompts name frames; the infotext shows what was
+        typed. The still's hires pass has frame 0's."""
+        p = self.p
+        said = self.said = self._said(p.prompts[0], p.negative_prompts[0])
+        for travel, now in ((said.prompt, p.prompts), (said.negative, p.negative_prompts)):
+            now[:] = said.texts(travel, now)
+        for network in said.prompt.unheard() if said.prompt else ():
+            p.comment(f"{network} is not in the first text of the prompt, and counts only there.")
+        if getattr(p, "all_hr_prompts", None):
+            row = p.iteration * self.request.rows
+            hires = self._said(p.all_hr_prompts[row], p.all_hr_negative_prompts[row])
+            for travel, name in ((hires.prompt, "all_hr_prompts"), (hires.negative, "all_hr_negative_prompts")):
+                if travel is not None:
+                    self.takeover.loan.lend(**{name: [travel.texts[0]] * len(getattr(p, name))})
+
+    def _said(self, prompt: str, negative: str) -> Said:
+        settings = self.request.settings
+        return Said.of(prompt, negative, settings.num_frames, settings.motion == "loop", self.request.known)
+
+    def _check_texts(self, all_prompts: list) -> None:
+        """Refuses texts of frames that are not there. Raises SettingsError."""
+        keep_styles_around(self.p)
+        for row in range(0, len(all_prompts), self.request.rows):
+            self._said(all_prompts[row], self.p.all_negative_prompts[row])
 
     def before_clip(self) -> None:
         """Takes over `p.sample` for the clip that the host is about to sample. Never raises."""
         if self.takeover.armed:
             return
+        self.takeover.loan.give_back("all_hr_prompts", "all_hr_negative_prompts")  # the host has read them
         try:
             if self.request.is_img2img:
                 self._show_picture(self.p.iteration)
@@ -173,7 +191,7 @@ class Session:
     def sample(self, *args: Any, **kwargs: Any) -> Tensor:
         """Stands in for `p.sample`: latents [F, 4, H, W] of one clip."""
         self.takeover.loan.give_back("sample")
-        self.run = ClipRun(self.p, self.made, self.p.iteration, self.travel)
+        self.run = ClipRun(self.p, self.made, self.p.iteration, self.said)
         try:
             return self.run.sample(*args, **kwargs)
         except BaseException:

@@ -147,7 +147,7 @@ class WindowSampling:
         noise = call.noise[frames]
         init = self.direction.start(window, made, call.init[frames], getattr(p, "nmask", None))
         rows = range(frames.start, frames.stop)
-        conds = (self.direction.texts(call.cond, rows), rows_of(call.uncond, rows))
+        conds = self.direction.texts(call.cond, call.uncond, rows)
         rest = {"steps": call.steps, "image_conditioning": rows_of(call.image_conditioning, rows)}
         started = self._first if number == 0 else _Started.of(sd_samplers.create_sampler(p.sampler_name, p.sd_model))
         with ExitStack() as stack:
