@@ -2,7 +2,6 @@
 import os
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 from modules import devices
 from modules._flags import cmd_opts
@@ -13,8 +12,6 @@ from modules.options import OptionInfo, Options  # noqa: F401
 opts, state = Options(LABELS, Path(cmd_opts.data_dir, "config.json")), State()
 device = devices.device
 parallel_processing_allowed = True      # previews are made beside the sampling, not between its steps
-prompt_styles = SimpleNamespace(        # there are none here
-    styles={}, apply_styles_to_prompt=lambda prompt, names: prompt, apply_negative_styles_to_prompt=lambda prompt, names: prompt)
 demo = None                             # the page, once there is one
 latent_upscale_modes = {
     f"Latent{label}": {"mode": mode, "antialias": "anti" in label} for label, mode in (
