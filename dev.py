@@ -4,8 +4,7 @@ python dev.py demo [--once] [--port N]     a clip from a picture in the reposito
 python dev.py test [pytest arguments]      everything that CI runs
 python dev.py test --webui URL             the scenarios and the page's tests on a running WebUI; writes docs/TESTED.md
 python dev.py test --host-pins             unit tests and scenarios with the WebUI's own pins (Python 3.10); likewise
-python dev.py bench NAME                   tables, each from one run (engine, fidelity, clip, miniature, animatebench,
-                                           beyond)
+python dev.py bench NAME                   tables, each from one run; without a name it says which there are
 python dev.py lint                         ruff
 
 A WebUI for --webui (v1.10.1, on this machine, --api) has this repository and tests/scenarios/probe as extensions, and
@@ -32,10 +31,18 @@ REQUIREMENTS = [(ROOT / "requirements" / "dev.txt", []), (ROOT / "requirements" 
 PYTHONS = ((3, 11), (3, 12))
 HOST_VENV = ROOT / ".venv-host"  # what the WebUI v1.10.1 installs, for --host-pins
 HOST_REQUIREMENTS = [(ROOT / "requirements" / "host.txt", []), REQUIREMENTS[1]]
-HOST_TESTS = ("tests/unit", "tests/scenarios")
+# Left out with the host's pins, none of it a part of the extension: float16 on a CPU, which torch 2.1.2 cannot do, and
+# what makes the miniature, with a newer transformers and torch.
+HOST_LEFT_OUT = (
+    "unit/test_motion_module.py::test_half_precision_is_near_full_precision[dtype0]",
+    "unit/test_miniature_weights.py",
+    "unit/test_miniature.py::test_the_tokenizer_equals_transformers",
+    "unit/test_miniature_training.py::test_two_processes_equal_one_with_twice_the_batch",
+)
+HOST_TESTS = ("tests/unit", "tests/scenarios", *(f"--deselect=tests/{name}" for name in HOST_LEFT_OUT))
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "beyond")
+BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "attention", "beyond")
 
 
 class DevError(Exception):

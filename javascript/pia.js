@@ -4,10 +4,8 @@
  * the one list of parts. The panel works without these scripts; they add the curve, the player and the notices.
  * The host loads a folder's scripts in the order of their names, this one first; two names are global: `pia` and `piaCurve`.
  *
- * Of the host's page (v1.10.1) these scripts use: the functions gradioApp, onUiLoaded, onAfterUiUpdate, onOptionsChanged,
- * updateInput, and window.localization, window.gradio_config; per tab the elements TAB_gallery, html_info_TAB, TAB_interrupt,
- * TAB_prompt; mode_img2img, img2img_image, img2maskimg; and of each ui_components.InputAccordion ID the elements ID,
- * ID-checkbox and ID-visible-checkbox. lib_pia/host/contract.py repeats the list for the host's stand-in.
+ * What they use of the host's page is listed in lib_pia/host/contract.py (PAGE_FUNCTIONS, PAGE_VARIABLES, PAGE_ELEMENTS), and of its
+ * InputAccordion ID the elements ID, ID-checkbox and ID-visible-checkbox.
  *
  * @typedef {{tab: string, part: function(string): HTMLElement}} Panel   one per tab, "img2img" or "txt2img"
  */

@@ -56,7 +56,7 @@ pia.add("chart", [], (panel) => {
     }
 
     function frameNumbers() {
-        const last = state.values.length - 1, step = [1, 2, 3, 5, 10].find((size) => size * BOX.width / last > 36) || 10, shown = [];
+        const last = state.values.length - 1, step = [1, 2, 3, 5, 10, 20, 50].find((size) => size * BOX.width / last > 36) || 100, shown = [];
         for (let frame = 0; frame <= last; frame += step) {
             shown.push(draw("text", { class: "pia-axis", x: x(frame), y: BOX.height - 8, "text-anchor": "middle" }, String(frame)));
         }

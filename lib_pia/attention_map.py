@@ -63,13 +63,15 @@ class AttentionReader:
     """The attention to some tokens, added up over steps, layers and heads.
 
     num_frames: F of the whole clip. latent: (height, width) in cells. factors: layers at 1/factor of the latent's side
-    are read. steps: the steps that are read, counted from 0; all if None.
+    are read. steps: the steps that are read, counted from 0; all if None. layers: beginnings of the names of the
+    layers that are read, as "output_blocks."; all if empty.
     """
 
     num_frames: int
     latent: tuple[int, int]
     factors: tuple[int, ...] = ()
     steps: range | None = None
+    layers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.factors = tuple(self.factors) or usual_factors(self.latent)
@@ -146,7 +148,9 @@ def _attention(heads: int, q: Tensor, k: Tensor, tokens: Sequence[int]) -> Tenso
 @contextmanager
 def read_attention(unet: nn.Module, reader: AttentionReader) -> Iterator[None]:
     """Inside the block, every call of `unet` is read; afterwards no hook is left, however the block ends."""
-    layers = [module for name, module in unet.named_modules() if name.split(".")[-1] == "attn2"]
+    wanted = reader.layers or ("",)
+    named = [(name, module) for name, module in unet.named_modules() if name.split(".")[-1] == "attn2"]
+    layers = [module for name, module in named if name.startswith(wanted)]
     with ExitStack() as stack:
         for layer in layers:
             queries: list[Tensor] = []

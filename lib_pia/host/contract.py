@@ -55,6 +55,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
         "Script.title",
         "Script.show",
         "Script.ui",
+        "Script.after_component",
         "Script.setup",
         "Script.before_process",
         "Script.before_process_batch",
@@ -82,6 +83,19 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "modules.ui_components": ("FormRow", "InputAccordion"),
     "modules.ui_tempdir": ("register_tmp_file",),
 }
+
+# What javascript/ uses of the host's page, beside what gradio itself makes. TAB is img2img and txt2img.
+PAGE_FUNCTIONS = ("gradioApp", "onUiLoaded", "onAfterUiUpdate", "onOptionsChanged", "updateInput")
+PAGE_VARIABLES = ("localization", "gradio_config")  # of window
+PAGE_ELEMENTS = (
+    "TAB_gallery",  # the player's place is under it
+    "html_info_TAB",
+    "TAB_interrupt",
+    "img2img_prompt",
+    "mode_img2img",
+    "img2img_image",
+    "img2maskimg",
+)
 
 
 def installed_version() -> str:

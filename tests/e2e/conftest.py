@@ -229,10 +229,15 @@ def clip_made(loaded, tmp_path_factory):
     picture = draw_picture(tmp_path_factory.mktemp("pictures") / "in.png")
     loaded.set_input_files("#img2img_image input[type=file]", picture)
     loaded.wait_for_selector("#img2img_image img")
-    loaded.fill("#img2img_prompt textarea", "a disc, 中文")
-    wait_value(loaded, "num_frames", "8")
-    clips = loaded.locator("#img2img_pia_player .pia-clip")
-    before = clips.count()
-    loaded.click("#img2img_generate")
-    clips.nth(before).wait_for()
+    make_clip(loaded)
     return loaded
+
+
+def make_clip(page) -> None:
+    """Presses Generate on the img2img tab and waits for the clip."""
+    page.fill("#img2img_prompt textarea", "a disc, 中文")
+    wait_value(page, "num_frames", "8")
+    clips = page.locator("#img2img_pia_player .pia-clip")
+    before = clips.count()
+    page.click("#img2img_generate")
+    clips.nth(before).wait_for()

@@ -10,11 +10,10 @@ import torch
 from PIL import Image
 
 from demo.minihost import HostResponseError
-from tests.host.clips import animate, animate_text, distance, frames, picture
-from tests.host.test_clip_inpaint import INPUT, MASK, MASKED
+from tests.host.clips import Watcher, animate, animate_text, distance, frames, picture
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 from tests.host.test_clip_text import HIRES
-from tests.host.test_clip_windows import CHAIN, at_call, break_it, conditions, latents  # noqa: F401
+from tests.host.test_clip_windows import CHAIN, INPUT, MASK, MASKED, at_call, break_it, conditions, latents  # noqa: F401
 
 OTHER = picture().transpose(Image.Transpose.ROTATE_180)
 SLIDE = {"num_frames": 12, "window": 8, "longer": "slide"}      # windows at 0 and 4
@@ -144,6 +143,25 @@ def test_the_unet_sees_one_window_at_a_time(host, latents):  # noqa: F811
         made = latents({**SLIDE, "overlap": None, "motion": "loop"}, steps=2)
     assert len(made) == 12 and set(rows) == {16} and len(rows) == 2 * 3
     assert torch.isfinite(made).all()
+
+
+@pytest.mark.parametrize("settings, wanted", [({**SLIDE, "overlap": 4}, [range(0, 8), range(4, 12)]), (CHAIN, [range(0, 8), range(6, 14)])])
+def test_who_follows_the_frames_is_told_those_of_the_call(host, settings, wanted):
+    watcher, told = Watcher(host), []
+
+    def note(p):
+        def hook(module, args):
+            told.append(list(vars(p)["pia_session"].session.run.windows.frames_now))
+
+        watcher.handle = host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(hook)
+
+    watcher.hooks["process_batch"] = note
+    try:
+        with host.script(watcher):
+            animate(host, settings, steps=1)
+    finally:
+        watcher.handle.remove()
+    assert told == [list(frames_) for frames_ in wanted]
 
 
 @pytest.mark.parametrize("mask", [False, True])

@@ -136,6 +136,13 @@ def test_steps_are_averaged_and_can_be_chosen(unet):
     assert torch.equal(read(unet, [[one], [two]], steps=range(1, 9)), maps[1])
 
 
+def test_layers_can_be_chosen(unet):
+    whole = inputs(FRAMES)
+    every = read(unet, [[whole]], factors=(1,))
+    down, up = (read(unet, [[whole]], factors=(1,), layers=(side,)) for side in ("input_blocks.", "output_blocks."))
+    assert torch.allclose(every, (2 * down + 3 * up) / 5, atol=1e-6) and not torch.allclose(down, up, atol=1e-3)
+
+
 def test_the_unet_answers_the_same_and_is_left_as_it_was(unet):
     x, t, context = inputs(2 * FRAMES)
     before = {key: value.clone() for key, value in unet.state_dict().items()}

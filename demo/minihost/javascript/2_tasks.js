@@ -70,16 +70,19 @@ async function requestProgress(id_task, container, gallery, atEnd, onProgress, p
     atEnd();
 }
 
+function showStopButtons(tab, display) {
+    for (const name of ["interrupt", "skip"]) gradioApp().querySelector(`#${tab}_${name}`).style.display = display;
+}
+
 function startTask(tab, values) {
-    const part = (name) => gradioApp().querySelector(`#${tab}_${name}`);
-    const stop = (display) => ["interrupt", "skip"].forEach((name) => { part(name).style.display = display; });
+    const [container, gallery] = ["gallery_container", "gallery"].map((name) => gradioApp().querySelector(`#${tab}_${name}`));
     values[0] = `task(${Math.random().toString(36).slice(2)})`;
-    stop("block");
-    requestProgress(values[0], part("gallery_container"), part("gallery"), () => stop("none"));
+    showStopButtons(tab, "block");
+    requestProgress(values[0], container, gallery, () => showStopButtons(tab, "none"));
     return values;
 }
 
-function submit_txt2img() {
+function submit() {
     return startTask("txt2img", [...arguments]);
 }
 
@@ -90,6 +93,7 @@ function submit_img2img() {
 }
 
 onUiLoaded(() => ["txt2img", "img2img"].forEach((tab) => {
+    showStopButtons(tab, "none");
     gradioApp().querySelector(`#${tab}_gallery`).addEventListener("click", (event) => {
         setTimeout(() => gradioApp().querySelector(`#${tab}_generation_info_button`)?.click(), 100);    // the infotext of the selected one
         if (event.target.matches(".preview img")) showModal(event.target.src);

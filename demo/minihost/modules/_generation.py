@@ -150,7 +150,7 @@ def _finished(p, place, sample, text):
     step = SimpleNamespace(image=Image.fromarray((sample.cpu().numpy().transpose(1, 2, 0) * 255).astype(np.uint8)))
     _tell(p, "postprocess_image", step)
     overlays = (p.overlay_images or []) if opts.overlay_inpaint else []
-    over = SimpleNamespace(index=place, mask_for_overlay=p.mask_for_overlay,
+    over = SimpleNamespace(index=place, mask_for_overlay=getattr(p, "mask_for_overlay", None),
                            overlay_image=overlays[place] if place < len(overlays) else None)
     _tell(p, "postprocess_maskoverlay", over)
     if p.color_corrections and place < len(p.color_corrections):

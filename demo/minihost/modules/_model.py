@@ -4,6 +4,7 @@ import io
 from collections import namedtuple
 
 import torch
+from ldm.modules.diffusionmodules import openaimodel
 from ldm.modules.diffusionmodules.model import Decoder, Encoder
 from ldm.modules.diffusionmodules.openaimodel import UNetModel
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
@@ -66,6 +67,22 @@ def _text_sizes(tensors, context):
     return (*tokens.shape, len(layers), len(tensors[f"{TEXT}encoder.layers.0.mlp.fc1.weight"]),
             tokens.shape[1] // 64 if tokens.shape[1] >= 256 else 4,         # CLIP's heads are 64 wide; the miniature has four
             len(tensors[f"{TEXT}embeddings.position_embedding.weight"]))
+
+
+class _TorchThatFits:
+    """`torch` for LDM's UNet: a skip connection of another size (latents that 8 does not divide) is met by resizing."""
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+    def cat(self, tensors, dim=0):
+        first, last = tensors
+        if first.shape[2:] != last.shape[2:]:
+            first = nn.functional.interpolate(first, last.shape[2:], mode="nearest")
+        return torch.cat([first, last], dim=dim)
+
+
+openaimodel.th = _TorchThatFits()
 
 
 class Autoencoder(nn.Module):

@@ -5,14 +5,21 @@ import re
 from modules import errors, sd_models, shared
 
 TAG = re.compile(r"<(\w+):([^>]+)>")
+RESIDUAL = {"in_layers.2": "conv1", "out_layers.3": "conv2", "emb_layers.1": "time_emb_proj", "skip_connection": "conv_shortcut"}
 _before = {}            # layer -> its weight without LoRA, put back bit for bit
 
 
+class ExtraNetworkParams:
+    def __init__(self, items):
+        self.items, self.positional, self.named = items, items, {}
+
+
 def parse_prompts(prompts):
-    """(prompts without tags, {network: [its arguments]} of the first prompt)."""
+    """(prompts without tags, {network: [its parameters]} of the first prompt)."""
     data = {}
     for name, arguments in TAG.findall(prompts[0] if prompts else ""):
-        data.setdefault(name, []).append(arguments.split(":"))
+        items = arguments.split(":")
+        data.setdefault(name, []).append(ExtraNetworkParams(items))
     return [TAG.sub("", prompt) for prompt in prompts], data
 
 
@@ -29,10 +36,10 @@ def activate(p, extra_network_data):
     files = {os.path.splitext(os.path.basename(path))[0]: path
              for path in shared.walk_files(shared.cmd_opts.lora_dir, [".safetensors", ".pt", ".ckpt"])}
     wanted = (extra_network_data or {}).get("lora", [])
-    for name, *strength in wanted:
+    for name, *strength in (one.items for one in wanted):
         try:
             _fold(sd_models.read_state_dict(files[name]), float(strength[0]) if strength else 1.0)
-            p.extra_generation_params["Lora hashes"] = ", ".join(one[0] for one in wanted)
+            p.extra_generation_params["Lora hashes"] = ", ".join(one.items[0] for one in wanted)
         except Exception:
             errors.report(f"The LoRA {name} cannot be used; there are {', '.join(files) or 'none'}.", exc_info=True)
     if p.scripts is not None:
@@ -40,10 +47,23 @@ def activate(p, extra_network_data):
                                                 subseeds=p.subseeds, extra_network_data=extra_network_data)
 
 
+def _key(name, tensors):
+    """A UNet layer's name in a file of kohya's naming: LDM's own, or diffusers'."""
+    key = f"lora_unet_{name.replace('.', '_')}"
+    found = re.fullmatch(r"(in|out|middle_)(?:put_blocks\.(\d+)|block)\.(\d)\.(.+)", name)
+    if f"{key}.lora_down.weight" in tensors or not found:
+        return key
+    side, number, part, rest = found[1], int(found[2] or 0) - (found[1] == "in"), int(found[3]), found[4]
+    kind = "attentions" if part == 1 else "resnets"
+    block = f"mid_block_{kind}_{part // 2}" if side == "middle_" else \
+        f"{'down' if side == 'in' else 'up'}_blocks_{number // 3}_{kind}_{number % 3}"
+    return f"lora_unet_{block}_{RESIDUAL.get(rest, rest).replace('.', '_')}"
+
+
 def _fold(tensors, strength):
-    """Files of kohya's naming: weight += strength * alpha / rank * up @ down."""
+    """weight += strength * alpha / rank * up @ down."""
     for name, layer in shared.sd_model.model.diffusion_model.named_modules():
-        key = f"lora_unet_{name.replace('.', '_')}"
+        key = _key(name, tensors)
         if (down := tensors.get(f"{key}.lora_down.weight")) is not None:
             change = tensors[f"{key}.lora_up.weight"].float().flatten(1) @ down.float().flatten(1)
             change *= strength * float(tensors.get(f"{key}.alpha", len(down))) / len(down)

@@ -61,8 +61,7 @@ class StableDiffusionProcessing:
                  disable_extra_networks=False, override_settings_restore_afterwards=True), **_typed(dict, "override_settings")}
     RUNNING = """c uc rng sampler color_corrections paste_to user prompts negative_prompts seeds subseeds all_prompts
         all_negative_prompts all_seeds all_subseeds main_prompt main_negative_prompt extra_network_data sd_model_name
-        sd_model_hash sd_vae_name sd_vae_hash refiner_checkpoint_info outpath_samples outpath_grids overlay_images
-        hr_c hr_uc hr_checkpoint_info nmask image_conditioning init_latent mask_for_overlay"""
+        sd_model_hash sd_vae_name sd_vae_hash refiner_checkpoint_info outpath_samples outpath_grids overlay_images"""
     kept_conds = {}                     # of the last prompts: (key, conditioning)
 
     def __init__(self, sd_model=None, outpath_samples=None, outpath_grids=None, **given):
@@ -135,7 +134,7 @@ class StableDiffusionProcessing:
             self.scripts.process_before_every_sampling(self, x=x, noise=noise, c=c, uc=uc)
 
     def close(self):
-        self.c = self.uc = self.hr_c = self.hr_uc = self.sampler = None
+        vars(self).update(dict.fromkeys(vars(self).keys() & {"c", "uc", "hr_c", "hr_uc", "sampler"}))
 
     def saves(self):
         """Whether the host saves this picture."""
@@ -147,6 +146,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
     ARGUMENTS = {
         **StableDiffusionProcessing.ARGUMENTS, **_typed(bool, enable_hr=False), **_typed(int, hr_second_pass_steps=0),
         **_typed(float, hr_scale=2.0), **_typed(str, "hr_upscaler hr_checkpoint_name hr_scheduler")}
+    RUNNING = f"{StableDiffusionProcessing.RUNNING} hr_c hr_uc hr_checkpoint_info"
 
     def init(self, all_prompts, all_seeds, all_subseeds):
         if not self.enable_hr:
@@ -180,7 +180,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
             samples = images_tensor_to_samples(_from_pil([images.resize_image(0, one, width, height) for one in decoded]))
         else:
             samples = torch.nn.functional.interpolate(samples, (height // opt_f, width // opt_f), **mode)
-        self.is_hr_pass, self.hr_c, self.hr_uc = True, self.c, self.uc
+        self.is_hr_pass = True
         self.sampler = sd_samplers.create_sampler(self.sampler_name, self.sd_model)
         state.nextjob()
         self.rng = rng.ImageRNG(samples.shape[1:], self.seeds, self.subseeds, self.subseed_strength, self.seed_resize_from_h,
@@ -188,6 +188,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         noise = self.rng.next()
         if not self.disable_extra_networks:
             extra_networks.activate(self, self.extra_network_data)
+        self.hr_c, self.hr_uc = self.c, self.uc
         if self.scripts is not None:
             self.scripts.before_hr(self)
         self._before_sampling(samples, noise, self.hr_c, self.hr_uc)
@@ -204,6 +205,7 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         **_typed(float, "initial_noise_multiplier image_cfg_scale", denoising_strength=0.75),
         **_typed(int, resize_mode=0, mask_blur_x=4, mask_blur_y=4, inpainting_fill=0, inpaint_full_res_padding=0,
                  inpainting_mask_invert=0), **_typed(int, "mask_blur"), **_typed(bool, mask_round=True, inpaint_full_res=True)}
+    RUNNING = f"{StableDiffusionProcessing.RUNNING} nmask image_conditioning init_latent init_img_hash mask_for_overlay"
 
     def __init__(self, sd_model=None, **given):
         super().__init__(sd_model, **given)

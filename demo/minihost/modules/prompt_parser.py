@@ -8,7 +8,6 @@ import torch
 ScheduledPromptConditioning = namedtuple("ScheduledPromptConditioning", "end_at_step cond")
 # one part of a prompt between AND
 ComposableScheduledPromptConditioning = namedtuple("ComposableScheduledPromptConditioning", "schedules weight")
-MulticondLearnedConditioning = namedtuple("MulticondLearnedConditioning", "shape batch")    # batch: each picture's parts
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 EDIT = re.compile(r"\[(?:(?P<before>[^\[\]:|]*):)?(?P<after>[^\[\]:|]*):\s*(?P<when>\d*\.?\d+)\s*\]")
 PART = re.compile(rf"(?P<text>.*?)(?:\s*:\s*(?P<weight>{NUMBER}))?\s*", re.DOTALL)
@@ -19,6 +18,13 @@ EMPHASIS = {")": 1.1, "]": 1 / 1.1}
 
 class SdConditioning(list):
     """Prompts, as the text encoder is given them."""
+
+
+class MulticondLearnedConditioning:
+    """The positive prompts of a batch: `batch` holds each picture's parts."""
+
+    def __init__(self, shape, batch):
+        self.shape, self.batch = shape, batch
 
 
 def edits(prompt: str, steps: int) -> list[tuple[int, str]]:

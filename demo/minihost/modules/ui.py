@@ -71,7 +71,7 @@ class Tab:
                 outputs = self._results()
             inputs = [first, *pictures, *(self.fields[key] for key in self.fields), *custom]
             for event in (self.generate.click, self.fields["prompt"].submit):
-                event(self._generate, _js=f"submit_{name}", inputs=inputs, outputs=outputs, show_progress=False)
+                event(self._generate, _js="submit_img2img" if self.is_image else "submit", inputs=inputs, outputs=outputs, show_progress=False)
         scripts.scripts_current = None
         keys = {"prompt": "Prompt", "negative_prompt": "Negative prompt", "cfg_scale": "CFG scale", "width": "Size-1",
                 "height": "Size-2", "batch_size": "Batch size", "denoising_strength": "Denoising strength",
@@ -101,7 +101,7 @@ class Tab:
 
     def _pictures(self):
         """(the tab that is shown, the picture of the first, picture and mask of the second)"""
-        shown, given = gr.State(0), {"source": "upload", "type": "pil", "image_mode": "RGBA", "show_label": False, "height": 720}
+        shown, given = gr.Number(0, visible=False, precision=0), {"source": "upload", "type": "pil", "image_mode": "RGBA", "show_label": False, "height": 720}
         with gr.Tabs(elem_id="mode_img2img"):
             with gr.TabItem("img2img", elem_id="img2img_img2img_tab"):
                 plain = gr.Image(elem_id="img2img_image", tool="editor", **given)
@@ -138,7 +138,7 @@ class Tab:
                 gallery = gr.Gallery(label="Output", show_label=False, elem_id=f"{name}_gallery", columns=4, preview=True)
             shown, log = (gr.HTML(elem_id=f"html_{part}_{name}", elem_classes=f"html-{part}") for part in ("info", "log"))
             info = gr.Textbox(visible=False, elem_id=f"generation_info_{name}")
-            follow, place = gr.Button(visible=False, elem_id=f"{name}_generation_info_button"), gr.State(-1)
+            follow, place = gr.Button(visible=False, elem_id=f"{name}_generation_info_button"), gr.Number(-1, visible=False)
         follow.click(lambda info, shown, place: _paragraph(json.loads(info)["infotexts"][max(int(place), 0)]) if info else shown,
                      _js="(info, shown, place) => [info, shown, selected_gallery_index()]", inputs=[info, shown, place],
                      outputs=[shown], show_progress=False)

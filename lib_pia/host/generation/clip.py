@@ -143,8 +143,7 @@ class ClipRun:
         return self.made.control.shown(self.p.sd_model.model.diffusion_model, frames)
 
     def _frames_of(self, windows: WindowSampling) -> Sequence[int]:
-        every = range(self.request.rows)
-        return every if windows.window is None else every[windows.window.frames]
+        return range(self.request.rows) if windows.frames_now is None else windows.frames_now
 
     def _on_window(self, number: int, finished: Tensor | None) -> None:
         if self.preview is not None:

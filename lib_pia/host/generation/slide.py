@@ -7,7 +7,7 @@ latent is linear in the denoised latent, so that this is the average of both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,11 +21,17 @@ from lib_pia.windows import pyramid
 
 
 @contextmanager
-def sliding(sd_model: Any, model: PIAModel, condition: Tensor, spans: Sequence[Sequence[int]]) -> Iterator[None]:
+def sliding(
+    sd_model: Any,
+    model: PIAModel,
+    condition: Tensor,
+    spans: Sequence[Sequence[int]],
+    on_span: Callable[[Sequence[int]], None],
+) -> Iterator[None]:
     """Inside the block the host's model predicts clips of `condition` [F, 5, H, W] window by window.
 
-    spans: the frames of each window, all of one length. Rows of a call are B*F, frame fastest; memory is that of one
-    window.
+    spans: the frames of each window, all of one length. on_span: called with them before each is predicted. Rows of a
+    call are B*F, frame fastest; memory is that of one window.
     """
     frames = len(condition)
     windows = [torch.tensor(span, device=condition.device) for span in spans]
@@ -37,7 +43,8 @@ def sliding(sd_model: Any, model: PIAModel, condition: Tensor, spans: Sequence[S
         def apply_model(x: Tensor, t: Tensor, cond: Any, *args: Any, **kwargs: Any) -> Tensor:
             groups = len(x) // frames
             out, total = torch.zeros_like(x), x.new_zeros(len(x))
-            for window in windows:
+            for window, span in zip(windows, spans):
+                on_span(span)
                 rows = torch.cat([window + group * frames for group in range(groups)])
                 show(condition[window])
                 made = whole(x[rows], t[rows], _rows(cond, rows, len(x)), *args, **kwargs)

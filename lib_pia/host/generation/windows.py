@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -82,6 +82,7 @@ class WindowSampling:
         self.from_image = request.settings.start_from == "image"
         self.used = False
         self.window: Window | None = None  # the one that is sampled now
+        self.frames_now: Sequence[int] | None = None  # the frames that the UNet is called with
         self._noise: Tensor | None = None  # its starting noise
         self._first: Any = None  # the host's sampler, for the first window
 
@@ -152,16 +153,19 @@ class WindowSampling:
         with ExitStack() as stack:
             condition = self.direction.condition(window, made)
             if self.spans:
-                stack.enter_context(sliding(p.sd_model, self.model, condition, self.spans))
+                stack.enter_context(sliding(p.sd_model, self.model, condition, self.spans, self._on_span))
             else:
                 stack.enter_context(inject(p.sd_model.model.diffusion_model, self.model, condition))
             if len(self.plan) > 1 or window.known:
                 stack.enter_context(self._window_of_p(window, init))
-            stack.enter_context(lent(self, window=window, _noise=noise))
+            stack.enter_context(lent(self, window=window, frames_now=rows, _noise=noise))
             if self.from_image:
                 return started.sample_img2img(p, init, noise, *conds, **rest)
             started.sampler.model_wrap_cfg.init_latent = init
             return started.sample(p, noise, *conds, **rest)
+
+    def _on_span(self, span: Sequence[int]) -> None:
+        self.frames_now = span
 
     @contextmanager
     def _window_of_p(self, window: Window, init: Tensor) -> Iterator[None]:

@@ -151,7 +151,7 @@ class Api:
         sampler, scheduler = sd_samplers.get_sampler_and_scheduler(request.sampler_name or request.sampler_index, request.scheduler)
         arguments = arguments_of(request, runner, getattr(self, f"default_script_arg_{tab}"))
         given = {**{name: getattr(request, name) for name in kind.ARGUMENTS}, **more, "sampler_name": sampler,
-                 "scheduler": request.scheduler or scheduler, "do_not_save_samples": unsaved, "do_not_save_grid": unsaved}
+                 "scheduler": request.scheduler or (scheduler if scheduler != "Automatic" else None), "do_not_save_samples": unsaved, "do_not_save_grid": unsaved}
         if tab == "img2img":
             given["init_images"] = [decode_base64_to_image(picture) for picture in request.init_images]
         task = request.force_task_id or progress.create_task_id(tab)
