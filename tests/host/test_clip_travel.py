@@ -20,18 +20,18 @@ SAME = 1e-6
 
 
 @pytest.fixture
-def told(host):
+def told(host, monkeypatch):
     """Per step: the encodings (positive, negative) as the host's denoiser gets them."""
     from modules import script_callbacks
 
-    seen = []
+    seen, original = [], script_callbacks.cfg_denoiser_callback
 
-    def record(params):
+    def watched(params):
+        original(params)
         seen.append((params.text_cond.clone(), params.text_uncond.clone()))
 
-    script_callbacks.on_cfg_denoiser(record)
-    yield seen
-    script_callbacks.remove_callbacks_for_function(record)
+    monkeypatch.setattr(script_callbacks, "cfg_denoiser_callback", watched)
+    return seen
 
 
 @pytest.fixture
