@@ -69,7 +69,7 @@ SCHEDULERS = (
     "Automatic,Uniform,Karras,Exponential,Polyexponential,SGM Uniform,KL Optimal,Align Your Steps,Simple,Normal,"
     "DDIM,Beta"
 ).split(",")
-ONLY_REAL_SAMPLERS = ("PLMS", "UniPC", "LCM")
+ONLY_REAL_SAMPLERS = ("Restart", "DDIM CFG++", "PLMS", "UniPC", "LCM")
 SWALLOWED = (
     "before_process process before_process_batch after_extra_networks_activate process_batch "
     "process_before_every_sampling post_sample postprocess_batch postprocess_batch_list postprocess_image "
@@ -232,6 +232,8 @@ PAGE_IDS = (
     "img2img_tools paste pnginfo_image pnginfo_send_buttons setting_sd_model_checkpoint settings_submit "
     "txt2img_styles img2img_styles quicksettings"
 ).split()
+
+ONLY_REAL_IDS = ("img_inpaint_base", "settings_submit", "txt2img_styles", "img2img_styles")
 
 # Functions and values of the page's scripts that an extension may use.
 PAGE_NAMES = (

@@ -33,6 +33,7 @@ def test_every_field_is_read_back(host, settings):
     assert read == wanted and told["info"] == answer["info"]["infotexts"][0]
 
 
+@pytest.mark.real
 def test_a_request_with_a_clips_infotext_and_no_settings_gives_the_same_clip(host):
     first = animate(host, CURVE)
     start = {**BASE, "init_images": [encoded(picture())], "denoising_strength": 0.6}

@@ -45,9 +45,31 @@ def parts(host):
     return json.loads(json.dumps(still_parts(host)))
 
 
-@pytest.mark.parametrize("part", ["options", "gets", "script-info", "ids", "infotext"])
+@pytest.mark.parametrize("part", ["options", "script-info"])
 def test_part(parts, part):
     held(RECORDING[part], parts[part])
+
+
+def test_routes(parts):
+    """A host may have fewer samplers than the WebUI, in its order."""
+    recorded, here = dict(RECORDING["gets"]), dict(parts["gets"])
+    every, listed = recorded.pop("/sdapi/v1/samplers"), here.pop("/sdapi/v1/samplers")
+    assert [name for name in every if name in listed] == listed
+    assert set(every) - set(listed) <= set(cases.ONLY_REAL_SAMPLERS)
+    held(recorded, here)
+
+
+def test_ids(parts):
+    missing = {name for name, is_there in RECORDING["ids"].items() if is_there and not parts["ids"][name]}
+    assert missing <= set(cases.ONLY_REAL_IDS)
+
+
+def test_infotext_is_read(parts):
+    """The WebUI fills in defaults of its own; what a host says, the WebUI says too."""
+    here = parts["infotext"]["parameters"]
+    held({key: RECORDING["infotext"]["parameters"].get(key) for key in here}, here)
+    assert {"Prompt", "Negative prompt", "Steps", "Sampler", "Seed", "Size-1", "Size-2"} <= set(here)
+    assert parts["infotext"]["info"] == RECORDING["infotext"]["info"]
 
 
 def test_every_name_of_the_contract_was_recorded():
@@ -56,17 +78,40 @@ def test_every_name_of_the_contract_was_recorded():
 
 
 def test_names_and_parameters(parts):
-    """A host may have fewer parameters than the WebUI, never others or in another order."""
-    wrong = []
-    for name, recorded in RECORDING["contract"].items():
-        here = parts["contract"].get(name)
-        if isinstance(recorded, list) and isinstance(here, list):
-            every = iter(recorded)
-            if not all(parameter in every for parameter in here if not parameter.startswith("*")):
-                wrong.append(f"{name}: recorded {recorded}, here {here}")
-        elif recorded != here:
-            wrong.append(f"{name}: recorded {recorded}, here {here}")
-    assert not wrong, "\n".join(wrong)
+    """A host may have fewer parameters than the WebUI, never others, in its order; classes may have other names."""
+    recorded = RECORDING["contract"]
+    wrong = {name: here for name, here in parts["contract"].items() if not fits(recorded[name], here)}
+    assert not wrong, "\n".join(f"{name}: recorded {recorded[name]}, here {here}" for name, here in wrong.items())
+
+
+PLAIN = {"NoneType", "bool", "int", "float", "str", "list", "dict"}
+
+
+def fits(recorded, here) -> bool:
+    """Whether a name of a host can be used as the WebUI's."""
+    if isinstance(recorded, list) and isinstance(here, list):
+        every = iter(recorded)
+        named = [parameter for parameter in here if not parameter.startswith("*")]
+        return all(parameter in every for parameter in named) or ("**kwargs" in recorded and named[:1] == recorded[:1])
+    if isinstance(recorded, list) or isinstance(here, list) or here is None:
+        return False
+    return recorded == here or not PLAIN & {recorded, here}
+
+
+@pytest.mark.parametrize(
+    "recorded, here, does",
+    [
+        (["self", "p", "x"], ["self", "x"], True),
+        (["self", "p", "x"], ["self", "x", "p"], False),
+        (["self", "p"], ["self", "q"], False),
+        (["p"], "NoneType", False),
+        ("SdModelData", "ModelData", True),
+        ("SdModelData", "NoneType", False),
+        ("list", "dict", False),
+    ],
+)
+def test_what_fits(recorded, here, does):
+    assert fits(recorded, here) is does
 
 
 @pytest.mark.browser

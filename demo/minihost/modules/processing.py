@@ -175,13 +175,14 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         """The second pass (hires fix) over latents [B, 4, h, w]: DecodedSamples. Without a latent upscaler by Lanczos."""
         width, height = self.hr_upscale_to_x, self.hr_upscale_to_y
         mode = shared.latent_upscale_modes.get(self.hr_upscaler or "Latent")
-        if mode is None:
-            decoded = [_to_pil(picture) for picture in decode_latent_batch(self.sd_model, samples, devices.cpu, True)]
-            samples = images_tensor_to_samples(_from_pil([images.resize_image(0, one, width, height) for one in decoded]))
-        else:
-            samples = torch.nn.functional.interpolate(samples, (height // opt_f, width // opt_f), **mode)
-        self.is_hr_pass = True
+        decoded = None if mode else decode_latent_batch(self.sd_model, samples, devices.cpu, True)
         self.sampler = sd_samplers.create_sampler(self.sampler_name, self.sd_model)
+        if decoded is None:
+            samples = torch.nn.functional.interpolate(samples, (height // opt_f, width // opt_f), **mode)
+        else:
+            resized = [images.resize_image(0, _to_pil(picture), width, height) for picture in decoded]
+            samples = images_tensor_to_samples(_from_pil(resized))
+        self.is_hr_pass = True
         state.nextjob()
         self.rng = rng.ImageRNG(samples.shape[1:], self.seeds, self.subseeds, self.subseed_strength, self.seed_resize_from_h,
                                 self.seed_resize_from_w)

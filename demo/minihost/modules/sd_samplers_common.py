@@ -106,5 +106,10 @@ class Sampler:
     def _count(self, told):
         state.sampling_step = told["i"]
 
-    sample = None                   # (p, x, ...) from noise `x`, unit variance
-    sample_img2img = None           # (p, x, noise, ...) from the latent `x`, noised by p.denoising_strength
+    def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
+        """From noise `x`, unit variance."""
+        raise NotImplementedError
+
+    def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
+        """From the latent `x`, noised by p.denoising_strength."""
+        raise NotImplementedError

@@ -15,7 +15,7 @@ OF_P = (
     "mask_for_overlay overlay_images color_corrections paste_to init_img_hash inpainting_fill resize_mode "
     "firstpass_image rng c uc hr_c hr_uc extra_generation_params comments"
 ).split()
-OF_STATE = "job job_count job_no sampling_step interrupted skipped stopping_generation textinfo".split()
+OF_STATE = "job job_count job_no sampling_step interrupted skipped stopping_generation".split()
 
 
 def number(value: float) -> float:
@@ -50,6 +50,8 @@ def of_p(p: Any) -> dict[str, Any]:
         if hasattr(p, name):
             value = getattr(p, name)
             out[name] = f"{len(value)} conds" if name in ("uc", "hr_uc") and isinstance(value, list) else plain(value)
+            if name == "color_corrections" and value:
+                out[name] = f"{len(value)} corrections"
             if name == "rng" and value is not None:
                 out[name] = {"shape": list(value.shape), "seeds": len(value.seeds)}
             if name == "extra_network_data" and value is not None:
