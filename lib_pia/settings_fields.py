@@ -212,7 +212,7 @@ FIELDS: tuple[Field, ...] = (
         "Overlap",
         None,
         "int",
-        "Frames that two windows share, at most half a window. Empty: 4 in a chain, half a window in a slide.",
+        "Frames that two windows share, at most half a window. 0 or empty: 4 in a chain, half a window in a slide.",
         "PIA overlap",
         1,
         MAX_WINDOW // 2,

@@ -20,7 +20,8 @@ def say(text: str) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from .run import Run, RunOptions
+    from .run import Run
+    from .run_options import RunOptions
 
     options = RunOptions(
         args.bench,

@@ -2,69 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 import io
-import queue
-import sys
-import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
-from lib_pia.errors import PIAError
-
-from .answer import answer_of
 from .bench import Bench, BenchClip, read_bench
 from .errors import EvaluationError
 from .jobs import Job, Jobs
+from .making import Making
 from .method import Method, load_method
 from .models_table import ModelEntry, read_table, write_table
 from .run_folder import RunFolder, fingerprint
+from .run_options import Outcome, RunOptions
 from .server import Checkpoint, Refused, Server, ServerGone, find_checkpoint
 
-MODELS = "models.yaml"
 CELL = 8  # px per latent cell; sides are cut to a multiple (open-mmlab/PIA, util.py `preprocess_img`)
 PICTURE_STEP, PROMPT_STEP = 1000, 100  # seeds of a clip's frames follow each other; those of two clips must not meet
-
-
-@dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """`size`: longest side in px. `models`: the table; None: in the bench's folder. `timeout`, `patience`: seconds that
-    a clip may take, and that a silent server has to come back."""
-
-    bench: Path
-    out: Path
-    urls: tuple[str, ...]
-    method: str = "pia"
-    models: Path | None = None
-    seed: int = 0
-    size: int = 512
-    timeout: float = 3600
-    patience: float = 60
-
-    @property
-    def table(self) -> Path:
-        return self.models or self.bench / MODELS
-
-
-@dataclasses.dataclass
-class Outcome:
-    """Clips `made` now, `kept` from before, `left` by all servers; why one `failed`, by name; models `missing`."""
-
-    made: int = 0
-    kept: int = 0
-    left: int = 0
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)
-    missing: list[str] = dataclasses.field(default_factory=list)
-
-    @property
-    def is_complete(self) -> bool:
-        return not (self.left or self.failed or self.missing)
 
 
 def size_of(picture: bytes, longest: int) -> tuple[int, int]:
@@ -89,7 +43,6 @@ class Run:
         self.method: Method = load_method(options.method)
         self.folder = RunFolder(options.out)
         self.outcome = Outcome()
-        self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def __call__(self) -> Outcome:
         bench = read_bench(self.options.bench)
@@ -110,7 +63,8 @@ class Run:
         )
         jobs = Jobs(self._jobs(bench), checkpoints)
         if jobs.waiting:
-            self._make(jobs)
+            making = Making(self.options, self.method, self.outcome, jobs, self.say)
+            making([server for server, _ in self.servers.values()])
         return self.outcome
 
     # ---- before anything is made
@@ -204,123 +158,3 @@ class Run:
     def _fail(self, name: str, why: str) -> None:
         self.outcome.failed[name] = why
         self.say(f"{name}: {why}")
-
-    # ---- making
-
-    def _make(self, jobs: Jobs) -> None:
-        """A thread per server; this one shows progress and stays able to hear Ctrl+C."""
-        threads = [
-            threading.Thread(target=self._serve, args=(jobs, server), daemon=True)
-            for server, _ in self.servers.values()
-        ]
-        try:
-            with tqdm(
-                total=len(jobs.waiting) + self.outcome.kept, initial=self.outcome.kept, unit="clip", file=sys.stderr
-            ) as bar:
-                for thread in threads:
-                    thread.start()
-                while any(thread.is_alive() for thread in threads) or not self.events.empty():
-                    self._next_event(bar)
-        finally:
-            jobs.stop()
-        self.outcome.left = len(jobs.waiting)
-
-    def _next_event(self, bar: tqdm) -> None:
-        try:
-            kind, value = self.events.get(timeout=0.2)
-        except queue.Empty:
-            return
-        if kind == "made":
-            self.outcome.made += 1
-            bar.update()
-        elif kind == "failed":
-            self._fail(*value)
-            bar.update()
-        elif kind == "note":
-            self.say(value)
-        else:
-            raise value
-
-    def _serve(self, jobs: Jobs, server: Server) -> None:
-        try:
-            while (job := jobs.take(server.name)) is not None:
-                if not self._one(jobs, server, job):
-                    return
-        except BaseException as error:  # the main thread must hear of it
-            self.events.put(("error", error))
-            jobs.stop()
-
-    def _one(self, jobs: Jobs, server: Server, job: Job) -> bool:
-        """One clip on one server; False when the server is gone."""
-        try:
-            self._save(jobs, server, job)
-        except ServerGone as error:
-            if not jobs.give_back(server.name):
-                self.events.put(
-                    (
-                        "failed",
-                        (job.clip.name, f"servers stopped answering while they made it, the last one {server.name}."),
-                    )
-                )
-            if self._comes_back(jobs, server):
-                return True
-            self.events.put(
-                (
-                    "note",
-                    f"{server.name} does not answer any more ({error}); its clips go to the others, if there are any.",
-                )
-            )
-            return False
-        except (Refused, PIAError) as error:
-            self.events.put(("failed", (job.clip.name, f"{server.name} did not make it: {error}")))
-        except OSError as error:
-            raise EvaluationError(
-                f"{self.options.out} cannot be written ({error.strerror or error}); make room, and run this again: "
-                "finished clips are kept."
-            ) from error
-        else:
-            self.events.put(("made", job.clip.name))
-        jobs.done(server.name)
-        return True
-
-    def _save(self, jobs: Jobs, server: Server, job: Job) -> None:
-        started = time.monotonic()
-        checkpoint = jobs.checkpoints[server.name][job.clip.model]
-        request = self.method.fill(
-            {**job.values, "picture": base64.b64encode(job.clip.picture_file.read_bytes()).decode()}
-        )
-        request["override_settings"] = {**request.get("override_settings", {}), "sd_model_checkpoint": checkpoint.title}
-        answer = answer_of(server.post(f"/sdapi/v1/{self.method.endpoint}", request), self.method)
-        used = answer.info.get("sd_model_name")
-        if used and used != checkpoint.stem:
-            raise Refused(f"it used the checkpoint {used} instead of {checkpoint.stem}")
-        if jobs.stopped:
-            return
-        shown = {
-            **self.method.fill({**job.values, "picture": "(the picture)"}),
-            "override_settings": request["override_settings"],
-        }
-        self.folder.save(
-            job.clip,
-            answer,
-            {
-                "seed": job.values["seed"],
-                "fingerprint": job.fingerprint,
-                "server": server.name,
-                "checkpoint": checkpoint.title,
-                "seconds": round(time.monotonic() - started, 2),
-                "request": shown,
-            },
-            self.method.fps,
-        )
-
-    def _comes_back(self, jobs: Jobs, server: Server) -> bool:
-        """Whether the server answers again before the patience is over."""
-        end = time.monotonic() + self.options.patience
-        while not jobs.stopped:
-            if server.is_alive():
-                return True
-            if time.monotonic() >= end:
-                return False
-            time.sleep(min(2.0, self.options.patience / 10))
-        return False

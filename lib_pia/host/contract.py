@@ -74,7 +74,6 @@ NEEDED: dict[str, tuple[str, ...]] = {
         "demo",
         "opts",
         "parallel_processing_allowed",
-        "prompt_styles",
         "sd_model",
         "state",
         "walk_files",

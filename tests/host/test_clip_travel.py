@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,8 +10,8 @@ import torch
 from demo.minihost import HostResponseError
 from tests.host.clips import Watcher, animate, animate_text, distance, pixels, still
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
-from tests.host.test_clip_windows import CHAIN, at_call, break_it, latents  # noqa: F401
 
+CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}          # windows at 0 and 6
 TRAVEL = "a cat\n0: red\n3: blue\n\nin snow"
 RED, BLUE = "a cat, red, in snow", "a cat, blue, in snow"
 SHARES = (0, 1 / 3, 2 / 3, 1)
@@ -19,18 +20,32 @@ SAME = 1e-6
 
 
 @pytest.fixture
-def told(host):
+def told(host, monkeypatch):
     """Per step: the encodings (positive, negative) as the host's denoiser gets them."""
     from modules import script_callbacks
 
-    seen = []
+    seen, original = [], script_callbacks.cfg_denoiser_callback
 
-    def record(params):
+    def watched(params):
+        original(params)
         seen.append((params.text_cond.clone(), params.text_uncond.clone()))
 
-    script_callbacks.on_cfg_denoiser(record)
-    yield seen
-    script_callbacks.remove_callbacks_for_function(record)
+    monkeypatch.setattr(script_callbacks, "cfg_denoiser_callback", watched)
+    return seen
+
+
+@pytest.fixture
+def latents(host):
+    """latents(**request) -> the latents of a chain."""
+    watcher = Watcher(host)
+
+    def run(**request):
+        override = request.pop("options", {})
+        animate(host, CHAIN, **request, **({"override_settings": override} if override else {}))
+        return watcher.latents[-1]
+
+    with host.script(watcher):
+        yield run
 
 
 @pytest.fixture
@@ -103,7 +118,7 @@ def test_every_part_of_an_and_prompt_travels_with_its_weight(host, told, alone, 
     assert weights[0] == [[1.0, pytest.approx(0.5 + 0.3 * share)] for share in SHARES]
 
 
-def test_a_part_that_only_one_text_has_fades(host, told, latents):  # noqa: F811
+def test_a_part_that_only_one_text_has_fades(host, told, latents):
     assert distance(latents(prompt="0: a cat\n13: a cat AND a dog :0"), latents(prompt="a cat")) < 2e-5
     clip = latents(prompt="0: a cat\n13: a cat AND a dog")
     assert distance(clip[0], latents(prompt="a cat")[0]) < distance(clip[7], latents(prompt="a cat")[7])
@@ -125,7 +140,7 @@ def test_texts_of_different_length_are_filled_up_with_empty_ones(host, told, alo
 
 @pytest.mark.parametrize("prompt", ["0: cat\n13: " + LONG, "0: [red:blue:0.5] cat AND a dog :0.5\n13: [green:pink:0.5] cat AND a fox :0.7"],
                          ids=["long", "AND"])
-def test_one_call_or_many(latents, prompt):  # noqa: F811
+def test_one_call_or_many(latents, prompt):
     whole = latents(prompt=prompt, negative_prompt="0: dark\n9: bright")
     assert distance(latents(prompt=prompt, negative_prompt="0: dark\n9: bright", options={"batch_cond_uncond": False}), whole) < 2e-5
     assert distance(latents(prompt=prompt, negative_prompt="dark"), whole) > 1e-3
@@ -169,7 +184,7 @@ def test_every_clip_of_a_batch_travels_alike(host, told):
     assert both["images"][4:] == animate(host, prompt=TRAVEL, seed=5)["images"]
 
 
-def test_networks_count_from_the_first_text(host, models, latents):  # noqa: F811
+def test_networks_count_from_the_first_text(host, models, latents):
     lora = f"<lora:{models.lora()}:1>"
     plain, first = latents(prompt="0: red\n9: blue"), latents(prompt=f"0: red {lora}\n9: blue")
     assert distance(first, plain) > 1e-3
@@ -186,27 +201,47 @@ def test_a_network_of_a_later_text_is_said_not_to_count(host, models):
     assert f"{lora} is not in the first text of the prompt, and counts only there." in seen[0]
 
 
-def test_a_style_is_put_around_every_text(host, told, alone):
-    from modules.shared import prompt_styles
-    from modules.styles import PromptStyle
+def test_a_style_is_put_around_every_text(host, told, alone, monkeypatch):
+    """The host puts styles into all prompts before any script sees them; minihost has none, so they are put in here."""
+    from modules import shared
 
-    prompt_styles.styles["pia test"] = PromptStyle("pia test", "photo of {prompt}, in snow", "dark", None)
-    try:
-        answer = animate(host, prompt="0: red\n3: blue", styles=["pia test"])
-    finally:
-        del prompt_styles.styles["pia test"]
+    def styled(text, names):
+        return f"photo of {text.strip()}, in snow" if names else text
+
+    monkeypatch.setattr(shared, "prompt_styles", SimpleNamespace(
+        apply_styles_to_prompt=styled, apply_negative_styles_to_prompt=lambda text, names: text), raising=False)
+    watcher, typed = Watcher(host), "0: red\n3: blue"
+
+    def apply(p):
+        p.styles, p.all_prompts[:] = ["a style"], [styled(text, True) for text in p.all_prompts]
+
+    watcher.hooks["process"] = apply
+    with host.script(watcher):
+        answer = animate(host, prompt=typed)
     red, blue = alone("photo of, red, in snow")[0][0], alone("photo of, blue, in snow")[0][0]
     assert distance(told[0][0], mixed(red, blue)) < SAME
     assert set(answer["info"]["all_prompts"]) == {"photo of\n0: red\n3: blue\n\nin snow"}
 
 
-def test_the_hires_pass_has_the_first_text(host, told, alone):
-    hires = {"enable_hr": True, "hr_scale": 2.0, "denoising_strength": 0.6, "hr_upscaler": "Latent"}
-    answer = animate_text(host, prompt=TRAVEL, steps=2, **hires)
-    red = alone(RED)[0][0]
-    assert [len(step[0]) for step in told[:-2]] == [1] * (len(told) - 4) + [4] * 2
-    assert all(torch.equal(step[0][0], red) for step in told[:-2])
-    assert "Hires prompt" not in answer["info"]["infotexts"][0]
+def test_the_hires_pass_is_told_the_first_text(host, monkeypatch):
+    """The host reads the prompts of that pass where it parses networks; before and after they are what was typed."""
+    from modules import extra_networks
+
+    watcher, seen, parse, given = Watcher(host), [], extra_networks.parse_prompts, []
+
+    def prepare(p):
+        given.append(p)
+        p.all_hr_prompts, p.all_hr_negative_prompts = [TRAVEL] * 4, ["blurry"] * 4
+
+    def parsed(prompts):
+        seen.append(given[0].all_hr_prompts)
+        return parse(prompts)
+
+    monkeypatch.setattr(extra_networks, "parse_prompts", parsed)
+    watcher.hooks = {"process": prepare, "postprocess_image": lambda p: seen.append(p.all_hr_prompts)}
+    with host.script(watcher):
+        animate_text(host, prompt=TRAVEL)
+    assert seen[0] == [RED] * 4 and seen[-4:] == [[TRAVEL] * 4] * 4
 
 
 @pytest.mark.parametrize("prompt", ["16:9 photo", "1girl: smiling", "8: the lucky number", "16:9\n4:3"])
@@ -215,7 +250,7 @@ def test_what_names_no_frames_is_said_as_it_is(host, told, alone, prompt):
     assert all(torch.equal(row, alone(prompt)[0][0]) for row in told[0][0])
 
 
-def test_it_is_the_clip_of_its_text_where_both_texts_are_one(latents):  # noqa: F811
+def test_it_is_the_clip_of_its_text_where_both_texts_are_one(latents):
     assert distance(latents(prompt="0: a cat\n9: a cat"), latents(prompt="a cat")) < SAME
 
 
@@ -233,7 +268,13 @@ def test_what_cannot_be_is_refused(host, unharmed, clip):  # noqa: F811
 
 @pytest.mark.parametrize("call", [1, 4])
 def test_a_failure_leaves_the_host_as_it_was(host, unharmed, call):  # noqa: F811
-    with at_call(host, call, break_it):
+    calls = itertools.count(1)
+
+    def break_it(module, args):
+        if next(calls) == call:
+            raise RuntimeError("the UNet broke")
+
+    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(break_it):
         fails(host, 500, "the UNet broke", {**CHAIN}, prompt="0: red\n13: blue")
 
 

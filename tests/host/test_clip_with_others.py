@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+from PIL import Image
 
 from demo.minihost import HostResponseError
 from tests.host.clips import Watcher, animate, animate_text, frames, still
@@ -119,3 +120,30 @@ def test_a_changed_number_of_pictures(host):
         assert error.value.status == 422
         assert error.value.body["detail"].startswith(f"Another extension changed the number of pictures from 4 to {got}")
     assert animate(host)["images"] == usual and frames(animate(host)).shape[0] == 4
+
+
+def test_pictures_that_are_put_behind_the_frames(host):
+    """As ControlNet does with its detected maps before PIA cuts the pictures into clips: as many as frames, or a multiple of them."""
+    class Maps(host.scripts.Script):
+        count = 0
+
+        def title(self):
+            return "Maps"
+
+        def show(self, is_img2img):
+            return host.scripts.AlwaysVisible
+
+        def postprocess(self, p, processed, *args):
+            processed.images.extend(Image.new("RGB", (64, 64)) for _ in range(self.count))
+
+    maps, runners = Maps(), (host.scripts.scripts_txt2img, host.scripts.scripts_img2img)
+    plain, masked = animate(host)["images"], {"mask": host.base64(Image.new("L", (64, 64), 255))}
+    with host.options(return_mask=True, return_mask_composite=True):
+        inpainted = animate(host, **masked)["images"]
+    with host.script(maps):
+        for runner in runners:                                  # it comes before PIA, as its folder's name does
+            runner.alwayson_scripts.insert(0, runner.alwayson_scripts.pop())
+        for maps.count in (1, 4, 8):
+            assert animate(host)["images"] == plain
+            with host.options(return_mask=True, return_mask_composite=True):
+                assert animate(host, **masked)["images"] == inpainted

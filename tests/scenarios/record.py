@@ -264,8 +264,12 @@ def main() -> int:
     parser.add_argument("--webui", required=True, help="address of a running host")
     parser.add_argument("--out", type=Path, default=RECORDED)
     parser.add_argument("--only", default="", help="requests whose name holds this")
+    parser.add_argument("--still", action="store_true", help="renew only what no request asks for: contract, ids ...")
     args = parser.parse_args()
-    recording = take(Host(args.webui), args.only)
+    if args.still:
+        recording = json.loads(args.out.read_text(encoding="utf-8")) | still_parts(Host(args.webui))
+    else:
+        recording = take(Host(args.webui), args.only)
     if not args.only:
         recording["page"] = page_of(args.webui)
     args.out.write_text(written(recording), encoding="utf-8")

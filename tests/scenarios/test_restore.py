@@ -25,7 +25,7 @@ def test_a_normal_end(host, how):
 
 
 def test_failure_in_the_settings(host):
-    fails(host, "num_frames is 33", {"num_frames": 33}, status=422)
+    fails(host, "num_frames is 1", {"num_frames": 1}, status=422)
 
 
 def test_failure_in_the_model_file(host, tmp_path):

@@ -89,6 +89,7 @@ def test_the_batch_tab_makes_one_clip_per_picture(host, page, tmp_path):
         picture(turn=turn).save(folder / f"{name}.png")
     page.click("#tabs > .tab-nav > button:text-is('img2img')")
     page.click("#mode_img2img > .tab-nav > button:text-is('Batch')")
+    page.click("#img2img_batch_source > .tab-nav > button:text-is('From directory')")
     page.fill("#img2img_batch_input_dir textarea", str(folder))
     page.fill("#img2img_batch_output_dir textarea", str(out))
     page.check("#img2img_pia_enabled-visible-checkbox", force=True)
@@ -105,6 +106,12 @@ def test_the_batch_tab_makes_one_clip_per_picture(host, page, tmp_path):
 def test_styles_reach_the_prompt(host):
     styled = latents_beside(host, "style", styles=["pia scenario"])
     assert distance(styled, latents(host, prompt=f"{BASE['prompt']}, in snow")) == 0
+
+
+def test_a_style_is_put_around_every_text_of_a_travelling_prompt(host):
+    texts = "0: a red star\n3: a blue star"
+    styled = latents_beside(host, "style", prompt=texts, styles=["pia scenario"])
+    assert distance(styled, latents(host, prompt=f"{texts}\n\nin snow")) < 1e-4
 
 
 def latents_beside(host, neighbour, **request):

@@ -20,8 +20,9 @@ from lib_pia.evaluation.answer import frames_of
 from lib_pia.evaluation.bench import BenchClip
 from lib_pia.evaluation.cli import main
 from lib_pia.evaluation.errors import EvaluationError
-from lib_pia.evaluation.run import Run, RunOptions, seed_of, size_of
+from lib_pia.evaluation.run import Run, seed_of, size_of
 from lib_pia.evaluation.run_folder import RunFolder
+from lib_pia.evaluation.run_options import RunOptions
 
 from .evaluation_toys import FRAMES, METHOD, FakeWebUI, apng, write_bench
 

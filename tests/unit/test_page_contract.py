@@ -29,7 +29,8 @@ def test_variables():
 
 def test_elements():
     used = set(re.findall(r"getElementById\([\"`]([^\"`]+)[\"`]\)", CODE))
-    used |= {name for text in re.findall(r"querySelector(?:All)?\([\"`]([^\"`]*)", CODE) for name in re.findall(r"#([\w${}.]+)", text)}
+    selectors = re.findall(r"querySelector(?:All)?\([\"`]([^\"`]*)", CODE)
+    used |= {name for text in selectors for name in re.findall(r"#([\w${}.]+)", text)}
     used |= set(re.findall(r"`(\$\{panel\.tab\}_gallery|html_info_\$\{panel\.tab\})`", CODE))
     names = {name.replace("${panel.tab}", "TAB") for name in used if "_pia_" not in name and name != "${tab}"}
     assert names == listed("PAGE_ELEMENTS")

@@ -49,11 +49,12 @@ def test_dict_infotext_and_positions_round_trip(settings):
     assert PIASettings.from_values(list(settings.to_dict().values())) == settings
 
 
-FILES = {"pictures": [{"frame": -1, "image": PICTURE}], "continue_from": PICTURE, "control_video": PICTURE}
+FILES = {"pictures": [{"frame": -1, "image": PICTURE}], "continue_from": PICTURE}
 
 
 def test_files_go_through_dict_and_positions_and_are_only_named_in_the_infotext():
     settings = PIASettings.from_dict(FILES)
+    assert "PIA control clip" in PIASettings(control_video=PICTURE).infotext()
     assert PIASettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
     assert PIASettings.from_values(list(settings.to_dict().values())) == settings
     text = settings.infotext()

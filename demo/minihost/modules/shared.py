@@ -18,6 +18,18 @@ latent_upscale_modes = {
         ("", "bilinear"), (" (antialiased)", "bilinear"), (" (bicubic)", "bicubic"), (" (nearest)", "nearest"))}
 
 
+class StyleDatabase:
+    """Nobody keeps styles here: prompts stay what they are."""
+
+    def apply_styles_to_prompt(self, prompt, styles):
+        return prompt
+
+    apply_negative_styles_to_prompt = apply_styles_to_prompt
+
+
+prompt_styles = StyleDatabase()
+
+
 def __getattr__(name):
     if name != "sd_model":
         raise AttributeError(f"modules.shared has no {name}")

@@ -51,13 +51,13 @@ def check_unet() -> None:
 
 def _check_switches(p: Any, current: Any) -> None:
     refiner = getattr(p, "refiner_checkpoint_info", None)
-    if refiner is not None and refiner != current:
+    if refiner is not None and refiner.filename != current.filename:  # a refreshed list has new entries for old files
         raise UnsupportedModelError(
             "A refiner would switch the checkpoint in the middle of the clip, which PIA does not follow; switch "
             "the refiner off."
         )
     hires = getattr(p, "hr_checkpoint_info", None)
-    if getattr(p, "enable_hr", False) and hires is not None and hires != current:
+    if getattr(p, "enable_hr", False) and hires is not None and hires.filename != current.filename:
         raise UnsupportedModelError(
             'Hires. fix would switch to another checkpoint before the clip is made; set its checkpoint to "Use '
             'same checkpoint".'

@@ -147,6 +147,8 @@ def _longer(cond: Tensor, tokens: int) -> Tensor:
 def keep_styles_around(p: Any) -> None:
     """The host puts a style behind the whole prompt, where it would belong to the last text alone: puts it around every
     text instead, in the prompts that the infotext shows."""
+    if not getattr(p, "styles", None):
+        return
     styles = shared.prompt_styles
     for name, texts, apply in (
         ("prompt", p.all_prompts, styles.apply_styles_to_prompt),
@@ -155,7 +157,7 @@ def keep_styles_around(p: Any) -> None:
         ("hr_negative_prompt", getattr(p, "all_hr_negative_prompts", None), styles.apply_negative_styles_to_prompt),
     ):
         typed = getattr(p, name, None)
-        if not p.styles or not isinstance(typed, str) or not texts or _is_ordinary(typed):
+        if not isinstance(typed, str) or not texts or _is_ordinary(typed):
             continue
         before, mark, after = apply("\0", p.styles).partition("\0")
         if mark and "\0" not in after:

@@ -69,9 +69,9 @@ def build(tab: str) -> None:
     for text in (wanted, done, infotext):
         text.do_not_save_to_config = True
     fetch = gr.Button("Fetch the frame", elem_id=name_of("fetch"), **hidden)
-    fetch.click(
-        fn=_fetched, inputs=[wanted], outputs=[picture, infotext, done], show_progress=False, queue=False
-    ).then(fn=None, _js=f"(ready) => {{ pia.answered('{tab}', ready); return []; }}", inputs=[done])
+    fetch.click(fn=_fetched, inputs=[wanted], outputs=[picture, infotext, done], show_progress=False, queue=False).then(
+        fn=None, _js=f"(ready) => {{ pia.answered('{tab}', ready); return []; }}", inputs=[done]
+    )
     for target in ["condition", *send_targets()]:
         button = gr.Button(f"Send to {target}", elem_id=name_of(f"send_{target}"), **hidden)
         infotext_utils.register_paste_params_button(

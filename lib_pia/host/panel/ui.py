@@ -156,10 +156,7 @@ def _add_rows(tab: str, fold: str, parts: dict[str, Any]) -> None:
                 parts[field.name] = component_of(field, _name(tab, field.name))
                 if field.name == "model":
                     create_refresh_button(
-                        parts["model"],
-                        lambda: None,
-                        lambda: {"choices": model_choices()},
-                        _name(tab, "model_refresh"),
+                        parts["model"], lambda: None, lambda: {"choices": model_choices()}, _name(tab, "model_refresh")
                     )
 
 

@@ -54,11 +54,13 @@ def state() -> dict[str, Any]:
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     unet = model.model.diffusion_model
     hooks = [n for n, m in unet.named_modules() if m._forward_hooks or m._forward_pre_hooks or m._backward_hooks]
-    own = {name: sorted(vars(module)) for name, module in model.named_modules()}
+    # what the host itself keeps in a layer (LoRA's network_...) comes and goes with its own loading
+    own = {name: sorted(key for key in vars(m) if not key.startswith("network_")) for name, m in unet.named_modules()}
     return {
         "weights": digest.hexdigest(),
         "alphas": hashlib.sha256(model.alphas_cumprod.cpu().numpy().tobytes()).hexdigest(),
         "hooks": hooks,
+        "replaced": sorted(key for key, value in vars(model).items() if callable(value)),
         "attributes": hashlib.sha256(repr(sorted(own.items())).encode()).hexdigest(),
         "blocks": [len(block) for block in (*unet.input_blocks, *unet.output_blocks)],
         "job_count": shared.state.job_count,
