@@ -76,10 +76,13 @@ class _TorchThatFits:
         return getattr(torch, name)
 
     def cat(self, tensors, dim=0):
-        first, last = tensors
-        if first.shape[2:] != last.shape[2:]:
-            first = nn.functional.interpolate(first, last.shape[2:], mode="nearest")
-        return torch.cat([first, last], dim=dim)
+        return torch.cat(list(_as_large_as_the_last(tensors)), dim=dim)
+
+
+def _as_large_as_the_last(tensors):
+    size = tensors[-1].shape[2:]
+    for one in tensors:
+        yield one if one.shape[2:] == size else nn.functional.interpolate(one, size, mode="nearest")
 
 
 openaimodel.th = _TorchThatFits()

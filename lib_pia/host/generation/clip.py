@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
@@ -14,6 +15,7 @@ from lib_pia.errors import HostError, SettingsError
 from lib_pia.host import models
 from lib_pia.lending import lent
 from lib_pia.schedule import lend_schedule, linear_alphas_cumprod
+from lib_pia.settings import PIASettings
 
 from .and_prompts import sort_by_part
 from .attention import WordAttention
@@ -23,6 +25,7 @@ from .made import MadeClips
 from .pictures import latent_of
 from .preview import ClipPreview, clip_preview
 from .progress import progress
+from .request import Request
 from .sampling import DEFAULT_STRENGTH, fresh_sampler
 from .still import Still, StillWatch, make_still
 from .travel import Said
@@ -31,22 +34,29 @@ from .windows import WindowSampling
 LATENT_SCALE = 8  # pixels per latent cell (the host's processing.opt_f)
 
 
+@dataclasses.dataclass
 class ClipRun:
     """The sampling of clip number `clip` of the processing object `p`."""
 
-    def __init__(self, p: Any, made: MadeClips, clip: int, said: Said) -> None:
-        self.p = p
-        self.made = made
-        self.request = made.request
-        self.settings = made.request.settings
-        self.clip = clip
-        self.said = said
-        self.windows: WindowSampling | None = None  # while the clip's frames are sampled
-        self.preview: ClipPreview | None = None
-        self.still_made = False
-        self.row_error: Exception | None = None
-        self.attention: WordAttention | None = None  # where `attention_of` asks for it
-        self.watch: Callable[[Any, Any], None] | None = None  # called before the host uses its sampler
+    p: Any
+    made: MadeClips
+    clip: int
+    said: Said
+    windows: WindowSampling | None = dataclasses.field(default=None, init=False)  # while the clip's frames are sampled
+    preview: ClipPreview | None = dataclasses.field(default=None, init=False)
+    still_made: bool = dataclasses.field(default=False, init=False)
+    row_error: Exception | None = dataclasses.field(default=None, init=False)
+    attention: WordAttention | None = dataclasses.field(default=None, init=False)  # where `attention_of` asks for it
+    # called before the host uses its sampler
+    watch: Callable[[Any, Any], None] | None = dataclasses.field(default=None, init=False)
+
+    @property
+    def request(self) -> Request:
+        return self.made.request
+
+    @property
+    def settings(self) -> PIASettings:
+        return self.made.request.settings
 
     # ---- hooks
 
