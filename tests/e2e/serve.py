@@ -6,9 +6,11 @@ import torch
 
 from demo.minihost import start
 from tests.host.conftest import REPOSITORY, Models
+from tests.scenarios.serve import end_with_parent
 
 
 def main(data_dir: str, port: str, *flags: str) -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     folder = Path(data_dir)
     made = Models(folder / "models")

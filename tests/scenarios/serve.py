@@ -1,7 +1,10 @@
 """minihost with the extension, the probe and the miniature: python -m tests.scenarios.serve DATA_DIR PORT [flags]."""
 
 import json
+import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 import torch
@@ -14,7 +17,20 @@ RECORDED = Path(__file__).resolve().parent / "recorded" / "v1.10.1.json"
 PROBE = Path(__file__).resolve().parent / "probe"
 
 
+def end_with_parent() -> None:
+    """Ends this process when the one that started it is gone, however it went."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main(data_dir: str, port: str, *flags: str) -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     folder = Path(data_dir)
     place_models(folder / "models")
