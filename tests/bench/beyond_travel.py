@@ -48,7 +48,10 @@ def told(bench: Any, name: str, pictures: int, settings: dict | None = None) -> 
     return found
 
 
-def rows(bench: Any, pictures: int = 4, names: tuple[str, ...] = ("travel",)) -> list[tuple[str, str, str, bool | None]]:
+Line = tuple[str, str, str, Any]  # name, goal, result, whether it is reached (None: no goal)
+
+
+def rows(bench: Any, pictures: int = 4, names: tuple[str, ...] = ("travel",)) -> list[Line]:
     """(name, goal, result, whether it is reached) of each row."""
     made = []
     for name in names:
