@@ -2,7 +2,7 @@
 
 import launch
 
-NEEDED = {"imageio_ffmpeg": "imageio-ffmpeg", "einops": "einops"}
+NEEDED = {"imageio_ffmpeg": "imageio-ffmpeg"}
 
 for module, package in NEEDED.items():
     if not launch.is_installed(module):

@@ -27,6 +27,7 @@ from demo.miniature.shapes import COLOURS, Scene, paint_background
 from lib_pia.settings import PIASettings
 from lib_pia.windows import plan
 
+from . import beyond_travel
 from . import miniature_score as score
 from .miniature_cases import BASE, composed_cases, picture_of, scene_of
 
@@ -192,17 +193,8 @@ def end_picture(bench: Bench) -> Iterator[Row]:
 
 
 def travel(bench: Bench) -> Iterator[Row]:
-    right = 0
-    for number, scene, _ in bench.scenes():
-        texts = [describe(scene, (word,)) for word in ("left", "left", "up", "up")]
-        prompt = "\n".join(f"{frame}: {text}" for frame, text in zip((0, 14, 18, 31), texts))
-        settings = {"num_frames": 32, "window": 16, "magnitude": "large"}
-        frames = bench.clip(scene, prompt, settings, seed=400 + number)
-        path = score.track(frames, scene)
-        right += score.direction(path[:16] - path[0]) == "left"
-        right += score.direction(path[18:] - path[17]) == "up"
-    share = right / (2 * bench.pictures)
-    yield Row("prompt travel left then up: direction right in each half", ">= 80 %", f"{share:.0%}", share >= 0.8)
+    for row in beyond_travel.rows(bench, bench.pictures):
+        yield Row(*row)
 
 
 def brush(bench: Bench) -> Iterator[Row]:

@@ -48,8 +48,11 @@ def told(bench: Any, name: str, pictures: int, settings: dict | None = None) -> 
     return found
 
 
-def rows(bench: Any, pictures: int = 4, names: tuple[str, ...] = ("travel",)) -> list[tuple[str, str, str]]:
-    """(name, goal, result) of each row."""
+Line = tuple[str, str, str, Any]  # name, goal, result, whether it is reached (None: no goal)
+
+
+def rows(bench: Any, pictures: int = 4, names: tuple[str, ...] = ("travel",)) -> list[Line]:
+    """(name, goal, result, whether it is reached) of each row."""
     made = []
     for name in names:
         found = told(bench, name, pictures)
@@ -61,6 +64,7 @@ def rows(bench: Any, pictures: int = 4, names: tuple[str, ...] = ("travel",)) ->
                 f"prompt travel ({frames}): direction right in each half",
                 f">= {GOAL:.0%}" if name == "travel" else "report",
                 f"{share:.0%} (first half {first:.0%}, second {second:.0%}, {pictures} clips)",
+                bool(share >= GOAL) if name == "travel" else None,
             )
         )
     return made
