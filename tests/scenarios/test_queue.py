@@ -54,7 +54,7 @@ def test_interrupt_by_the_api(host, unharmed):
 
 
 def test_progress_says_what_is_happening(host):
-    clip = Asked(lambda: animate(host, {"num_frames": 2}, n_iter=2, steps=60))
+    clip = Asked(lambda: animate(host, {"num_frames": 2}, n_iter=2, steps=30))
     for text in ("PIA: sampling clip 1/2", "PIA: sampling clip 2/2"):
         wait_for(host, lambda now, text=text: now["textinfo"] == text)
     assert len(clip.result()["images"]) == 4
