@@ -159,7 +159,7 @@ def test_the_condition_is_affinity_then_latent():
     "latent, affinity, sentence",
     [
         ((2, 4, 2, 2), (3,), "There are 2 condition latents for 3 frames; give one, or one per frame"),
-        ((1, 4, 2), (3,), r"condition latent has shape \[1, 4, 2\]; it must be \[1, 4, H, W\]"),
+        ((2, 3, 2, 2), (3,), r"condition latent has shape \[2, 3, 2, 2\]; it must be \[1, 4, H, W\]"),
         ((1, 3, 2, 2), (3,), "condition latent"),
         ((1, 4, 2, 2), (3, 1, 4, 4), r"it must be \[F\] or \[F, 1, 2, 2\]"),
         ((1, 4, 2, 2), (3, 2, 2, 2), "affinity has shape"),
