@@ -32,6 +32,9 @@ class State:
     def skip(self):
         self.skipped = True
 
+    def stop_generating(self):
+        self.stopping_generation = True
+
     def dict(self):
         return {name: getattr(self, name) for name in TOLD}
 
