@@ -83,8 +83,7 @@ def test_lending_gives_back_exactly(host):
     assert vars(thing) == {"name": None}
 
 
-@pytest.mark.parametrize("present, wanted", [({"imageio_ffmpeg", "einops"}, []), ({"einops"}, ["install imageio-ffmpeg"]),
-                                             (set(), ["install imageio-ffmpeg", "install einops"])])
+@pytest.mark.parametrize("present, wanted", [({"imageio_ffmpeg"}, []), (set(), ["install imageio-ffmpeg"])])
 def test_install_installs_what_is_missing(monkeypatch, present, wanted):
     ran = []
     launch = types.SimpleNamespace(is_installed=lambda name: name in present, run_pip=lambda command, desc: ran.append(command))
