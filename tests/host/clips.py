@@ -1,11 +1,10 @@
 """What the host tests share: short clips by the API, and how to look at what comes back."""
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
 from PIL import Image
+
+from tests.scenarios.pictures import frames, moving, opened, pixels  # noqa: F401
 
 TITLE = "Animate (PIA)"
 SIZE = 64
@@ -42,29 +41,6 @@ def animate_text(host, settings: dict | None = None, **request) -> dict:
 def still(host, **request) -> bytes:
     """The pixels of an ordinary txt2img picture."""
     return pixels(host.txt2img(**{**BASE, "seed": 5, **request})["images"][0])
-
-
-def opened(text: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(text)))
-
-
-def pixels(text: str) -> bytes:
-    return opened(text).convert("RGB").tobytes()
-
-
-def frames(answer: dict) -> np.ndarray:
-    """The frames of an answer of PNG files: [F, H, W, 3] int."""
-    return np.stack([np.asarray(opened(text).convert("RGB")) for text in answer["images"]]).astype(int)
-
-
-def moving(text: str) -> list[Image.Image]:
-    """All frames of one GIF, WebP or APNG."""
-    image = opened(text)
-    out = []
-    for index in range(image.n_frames):
-        image.seek(index)
-        out.append(image.convert("RGB"))
-    return out
 
 
 class Watcher:

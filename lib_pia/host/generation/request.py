@@ -57,11 +57,11 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
         if field.optional and values.get(field.name) == 0 and not isinstance(values[field.name], bool):
             values[field.name] = None
     if isinstance(values.get("pictures"), Image.Image):
-        values["pictures"] = [{"frame": -1, "image": as_base64(values["pictures"])}]
+        values["pictures"] = [{"frame": -1, "image": png_as_base64(values["pictures"])}]
     return values
 
 
-def as_base64(picture: Image.Image) -> str:
+def png_as_base64(picture: Image.Image) -> str:
     """A picture as the base64 text of a PNG."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", compress_level=1)
