@@ -17,6 +17,8 @@ from .affinity import TABLES, affinity_scores, frame_index, resample_curve
 from .settings import PIASettings
 from .settings_fields import MAX_WINDOW
 
+FADE = 2  # own choice, by `bench beyond`: the power with which known frames give way; 1 leaves a step at the new frames
+
 
 @dataclasses.dataclass(frozen=True)
 class Window:
@@ -64,6 +66,23 @@ def plan_chain(
         windows.append(Window(starts[i], length, here, nearest, of_picture))
         made |= set(range(starts[i], starts[i] + length))
     return tuple(windows)
+
+
+def kept(settings: PIASettings, window: Window, given: int = 0) -> Tensor:
+    """How far each frame of a window stays what is made already, [length]: 1 as it is, 0 all new.
+
+    The last frames of a window are its weakest, and a cut beside them shows. So the `overlap` known frames beside the
+    new ones are made again together with these, and stay the less the nearer they are to them. The clip's first `given`
+    frames, and its pictures, stay.
+    """
+    pictures = (settings.condition_frame, *(picture.frame for picture in settings.pictures))
+    fixed = {*range(given), *(frame % settings.num_frames + given for frame in pictures)}
+    new = [f for f in range(window.length) if f not in window.known]
+    out = torch.zeros(window.length)
+    for frame in window.known:
+        away = min((abs(frame - n) for n in new), default=window.length)
+        out[frame] = 1.0 if window.start + frame in fixed else min(1.0, away / settings.overlap_frames) ** FADE
+    return out
 
 
 def plan(settings: PIASettings, known: int = 0) -> tuple[Window, ...]:

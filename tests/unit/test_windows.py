@@ -10,6 +10,7 @@ from lib_pia.settings import PIASettings
 from lib_pia.windows import (
     Window,
     clip_affinity,
+    kept,
     plan,
     plan_chain,
     plan_slide,
@@ -62,6 +63,25 @@ def test_a_picture_in_the_middle_is_gone_on_from_to_both_sides():
         Window(12, 16, (12, 13, 14, 15), 12, False),
         Window(0, 16, (12, 13, 14, 15), 12, False),
     )
+
+
+def test_known_frames_give_way_to_the_new_ones():
+    first, second, _ = plan(PIASettings(num_frames=40))
+    assert kept(PIASettings(num_frames=40), first).tolist() == [0] * 16
+    assert kept(PIASettings(num_frames=40), second).tolist() == [1, 0.5625, 0.25, 0.0625] + [0] * 12
+    one = PIASettings(num_frames=40, overlap=1)
+    assert kept(one, plan(one)[1]).tolist() == [1] + [0] * 15
+    last = PIASettings(num_frames=42)  # the last window overlaps more
+    assert kept(last, plan(last)[-1]).tolist() == [1] * 11 + [0.5625, 0.25, 0.0625, 0, 0]
+    back = PIASettings(num_frames=40, condition_frame=-1)
+    assert kept(back, plan(back)[1]).tolist() == [0] * 12 + [0.0625, 0.25, 0.5625, 1]
+
+
+def test_given_frames_and_pictures_stay():
+    s = PIASettings(num_frames=16)
+    assert kept(s, plan(s, known=4)[0], given=4).tolist() == [1] * 4 + [0] * 16
+    inside = PIASettings(num_frames=40, condition_frame=14)
+    assert kept(inside, plan(inside)[1]).tolist()[:5] == [1, 0.5625, 1, 0.0625, 0]
 
 
 def test_a_longer_clip_begins_as_the_shorter_one():

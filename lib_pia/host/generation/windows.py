@@ -2,7 +2,7 @@
 
 `p.batch_size` stays the number of the clip's frames, so that noise, seeds, conditioning, decoding and saving remain the
 host's. What it hands to its sampler is cut into the windows' rows; every window has a sampler of its own. Known frames
-are kept as the host keeps what is not masked: by `p.mask`, `p.nmask` and the sampler's init latent.
+are kept, wholly or in part, as the host keeps what is not masked: by `p.mask`, `p.nmask` and the sampler's init latent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from lib_pia.injection import inject
 from lib_pia.lending import lent
 from lib_pia.model import PIAModel
-from lib_pia.windows import Window
+from lib_pia.windows import Window, kept
 
 from .direction import Direction
 from .request import Request
@@ -79,6 +79,7 @@ class WindowSampling:
     ) -> None:
         self.p, self.model, self.direction, self.on_window = p, model, direction, on_window
         self.plan, self.spans = request.windows, request.spans
+        self.settings, self.given = request.settings, request.known
         self.from_image = request.settings.start_from == "image"
         self.used = False
         self.window: Window | None = None  # the one that is sampled now
@@ -132,7 +133,7 @@ class WindowSampling:
             stopped = state.interrupted or state.skipped
             if stopped and number:
                 break
-            new = [f for f in range(window.length) if f not in window.known]
+            new = self._kept(window) < 1
             made[window.frames][new] = samples[new].to(made)
             done = _joined(done, window.frames)
             if stopped or (state.stopping_generation and number + 1 < len(self.plan)):
@@ -176,11 +177,14 @@ class WindowSampling:
         values |= {"batch_size": window.length, "rng": FrameNoise(p.rng, frames), "init_latent": init}
         if window.known:
             mask = getattr(p, "mask", None)
-            kept = init.new_zeros(init.shape) if mask is None else mask.to(init).expand_as(init).clone()
-            kept[list(window.known)] = 1.0
-            values |= {"mask": kept, "nmask": 1.0 - kept}
+            stays = self._kept(window).to(init)[:, None, None, None].expand_as(init)
+            stays = stays if mask is None else torch.maximum(stays, mask.to(init).expand_as(init))
+            values |= {"mask": stays, "nmask": 1.0 - stays}
         with lent(p, **values):
             yield
+
+    def _kept(self, window: Window) -> Tensor:
+        return kept(self.settings, window, self.given)
 
     def blend(self, args: Any) -> None:
         """`on_mask_blend`: samplers that take the known frames before the model take them at the noise of the step."""
@@ -192,7 +196,8 @@ class WindowSampling:
         known = list(self.window.known)
         alphas = denoiser.alphas[args.sigma.to(int)[known]][:, None, None, None]
         noised = alphas.sqrt() * args.init_latent[known] + (1 - alphas).sqrt() * self._noise[known]
-        args.blended_latent[known] = noised.to(args.blended_latent)
+        blended = torch.lerp(args.current_latent[known].to(noised), noised, args.mask[known].to(noised))
+        args.blended_latent[known] = blended.to(args.blended_latent)
 
     def _finished(self, made: Tensor, done: slice) -> Tensor:
         """The frames that are made; the host's blend with its mask then finds as many rows of the picture."""
