@@ -37,7 +37,7 @@ def conditions(monkeypatch):
     from lib_pia.host.generation import direction
 
     seen, original = [], direction.build_condition
-    monkeypatch.setattr(direction, "build_condition", lambda latent, affinity: seen.append((latent, affinity)) or original(latent, affinity))
+    monkeypatch.setattr(direction, "build_condition", lambda latent, affinity: seen.append((latent.clone(), affinity)) or original(latent, affinity))
     return seen
 
 
