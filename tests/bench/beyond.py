@@ -227,16 +227,18 @@ def travel(bench: Bench) -> Iterator[Row]:
 def brush(bench: Bench) -> Iterator[Row]:
     ratios = []
     for case, _ in composed_cases(bench.pictures):
+        free = bench.clip(case.scene, case.prompt, {"magnitude": "large"}, seed=case.seed)
         settings = {"mask_means": "motion", "magnitude": "large"}
         masked = {"mask": bench.host.base64(around_first(case.scene)), "mask_blur": 0}
         frames = bench.clip(case.scene, case.prompt, settings, seed=case.seed, **masked)
         inside, outside = (score.mean_displacement(path) for path in score.tracks(frames, case.scene))
-        ratios.append((inside, outside, still_there(frames, case.scene)))
-    inside, outside, there = np.mean(ratios, axis=0)
-    told = f"{outside / max(inside, 1e-9):.2f} ({outside:.1f} px outside, {inside:.1f} px inside; there in {there:.0%})"
+        ratios.append((inside, outside, still_there(frames, case.scene), still_there(free, case.scene)))
+    inside, outside, there, without = np.mean(ratios, axis=0)
+    told = f"{outside / max(inside, 1e-9):.2f} ({outside:.1f} px outside, {inside:.1f} px inside; there in {there:.0%}"
     reached = outside <= 0.25 * inside and there >= 0.8
     goal = "<= 0.25, and the shape is there in 80 % of the frames"
-    yield Row("motion brush over one of two shapes: motion outside / inside", goal, told, reached)
+    name = "motion brush over one of two shapes: motion outside / inside"
+    yield Row(name, goal, f"{told}, without a mask in {without:.0%})", reached)
 
 
 def still_there(frames: np.ndarray, scene: Scene) -> float:
