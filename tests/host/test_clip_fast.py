@@ -47,14 +47,15 @@ def kinds(calls) -> str:
     return "".join(kind for _, kind in calls)
 
 
-def test_off_is_the_default_and_installs_nothing(host, before, unharmed, monkeypatch):
+@pytest.mark.usefixtures("unharmed")
+def test_off_is_the_default_and_installs_nothing(host, monkeypatch):
     from lib_pia.host.generation import windows
 
     def never(*args):
         raise AssertionError("installed")
 
     monkeypatch.setattr(windows, "keep_deep_features", never)
-    assert animate(host, {"fast": 0})["images"] == animate(host)["images"] == before[1]
+    assert animate(host, {"fast": 0})["images"] == animate(host)["images"]
 
 
 @pytest.mark.parametrize("settings, request_, wanted", [
@@ -96,20 +97,23 @@ def test_a_window_of_a_chain_begins_anew(latents):
     assert torch.equal(latents({**CHAIN, "num_frames": 8}), latents(CHAIN)[:8])
 
 
-def test_equal_requests_give_equal_clips(host, unharmed):
+@pytest.mark.usefixtures("unharmed")
+def test_equal_requests_give_equal_clips(host):
     first, second = (animate(host, {"fast": 3}, steps=5)["images"] for _ in range(2))
     assert first == second != animate(host, steps=5)["images"]
 
 
+@pytest.mark.usefixtures("unharmed")
 @pytest.mark.parametrize("call", [1, 2])
-def test_failures_leave_nothing_behind(host, unet, unharmed, monkeypatch, call):
+def test_failures_leave_nothing_behind(host, unet, monkeypatch, call):
     """In a whole call, and in one between."""
     with monkeypatch.context() as patch:
         fail_in(patch, unet.out[0], "forward", RuntimeError("it broke"), call)
         fails(host, 500, "it broke", {"fast": 2})
 
 
-def test_an_interrupt_leaves_nothing_behind(host, unet, unharmed):
+@pytest.mark.usefixtures("unharmed")
+def test_an_interrupt_leaves_nothing_behind(host, unet):
     from modules.shared import state
 
     hook = unet.register_forward_hook(lambda *_: setattr(state, "interrupted", True))
@@ -119,7 +123,8 @@ def test_an_interrupt_leaves_nothing_behind(host, unet, unharmed):
         hook.remove()
 
 
-def test_another_run_in_the_same_call_is_refused_in_a_sentence(host, unet, unharmed):
+@pytest.mark.usefixtures("unharmed")
+def test_another_run_in_the_same_call_is_refused_in_a_sentence(host, unet):
     own = unet.forward
 
     def twice(x, *args, **kwargs):

@@ -188,7 +188,8 @@ def test_what_is_kept_is_nobody_elses_to_change(unet, model, condition):
     first, second, results = rows_of(2, 1), rows_of(2, 2), []
     for writes in (False, True):
         with fast(unet, model, condition) as features:
-            hook = deep_blocks(unet)[-1].register_forward_hook(lambda m, a, output, w=writes: output.mul_(2 if w else 1))
+            times = 2 if writes else 1
+            hook = deep_blocks(unet)[-1].register_forward_hook(lambda m, a, output, t=times: output.mul_(t))
             features.begin_step(3)
             call(unet, first)
             features.begin_step(2)
