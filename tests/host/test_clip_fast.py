@@ -60,11 +60,12 @@ def test_off_is_the_default_and_installs_nothing(host, monkeypatch):
 
 @pytest.mark.parametrize("settings, request_, wanted", [
     ({}, {}, "wbwb"), ({"fast": 3}, {"steps": 7}, "wbbwbbw"), ({"fast": 5}, {"steps": 7}, "wbbbbwb"),
-    (CHAIN, {}, "wbwb" * 2), ({"num_frames": 9, **SLIDE}, {}, "www" + "bbb" + "www" + "bbb"),
+    (CHAIN, {}, "wbwb" * 2), (SLIDE, {}, "www" + "bbb" + "www" + "bbb"),
     ({}, APART, "ww" + "bb" + "ww" + "bb"), ({}, AND, "wbwb"), ({}, AND | APART, ("www" + "bbb") * 2),
     ({}, {"sampler_name": "Heun", "steps": 3}, "wbwbw"), ({}, {"cfg_scale": 1.0}, "wbwb"),
+    ({"fast": 3, **SLIDE}, {"s_min_uncond": 1000.0, "steps": 6}, "".join(3 * kind for kind in "wbbwwb")),
     ({}, {"s_min_uncond": 1000.0}, "wbwb"), ({"fast": 3}, {"s_min_uncond": 1000.0, "steps": 6}, "wbbwwb"),
-], ids=["2", "3", "5", "chain", "slide", "apart", "AND", "AND apart", "Heun", "cfg 1", "NGMS", "NGMS 3"])
+], ids=["2", "3", "5", "chain", "slide", "apart", "AND", "AND apart", "Heun", "cfg 1", "slide NGMS", "NGMS", "NGMS 3"])
 def test_which_calls_are_whole(latents, calls, settings, request_, wanted):
     made = latents(settings, **request_)
     assert torch.isfinite(made).all() and kinds(calls) == wanted
