@@ -201,8 +201,11 @@ def test_what_is_kept_is_nobody_elses_to_change(unet, model, condition):
 
 
 def test_a_forward_that_calls_the_blocks_is_still_called(unet, model, condition):
-    """ControlNet's stands in for the UNet's, adds to the skip connections of every block, and is there afterwards."""
+    """ControlNet's stands in for the UNet's, adds to the skip connections of every block, and is there afterwards. All
+    outputs have the shapes that they always have."""
     from ldm.modules.diffusionmodules.util import timestep_embedding
+
+    shapes = []
 
     def controlled(x, timesteps=None, context=None, **kwargs):
         emb, skips = unet.time_embed(timestep_embedding(timesteps, unet.model_channels)), []
@@ -211,6 +214,7 @@ def test_a_forward_that_calls_the_blocks_is_still_called(unet, model, condition)
             h = block(h, emb, context)
             skips.append(h)
         h = unet.middle_block(h, emb, context)
+        shapes.append([h.shape, *(skip.shape for skip in skips)])
         h = h + torch.ones_like(h)
         for block in unet.output_blocks:
             skip = skips.pop()
@@ -224,6 +228,7 @@ def test_a_forward_that_calls_the_blocks_is_still_called(unet, model, condition)
         features.begin_step(1)
         between = call(unet, rows_of(2, 1))
     assert unet.forward is controlled
+    assert shapes[0] == shapes[1]
     assert torch.equal(whole, between)  # the same rows: what was kept is what would be computed
 
 
