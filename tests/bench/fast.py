@@ -55,7 +55,7 @@ def width(pixels: Iterable[int], rounds: int, outers: Iterable[int]) -> None:
             took = ", ".join(f"{kind} {statistics.median(s[kind] for s in seconds):.2f} s" for kind in seconds[0])
             ratios = {n: [gain(n, s["between"] / s["whole"]) for s in seconds] for n in INTERVALS}
             told = "; ".join(f"{n}: {spread(values)}" for n, values in ratios.items())
-            say(f"{side} px, {outer} blocks at each end: {took}, {rounds} rounds; off / fast per step at {told}")
+            say(f"{side} px, {outer} blocks at each end: {took}, {rounds} rounds; whole / mean step at {told}")
 
 
 def measured(engine: Engine, cells: int, rounds: int, outer: int) -> list[dict[str, float]]:
@@ -153,7 +153,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pixels", type=int, nargs="+", help="width and counted (default: 64; 64, 128, 256 and 512)")
     parser.add_argument("--rounds", type=int, default=3, help="width: rounds (default: %(default)s)")
     parser.add_argument("--outer", type=int, nargs="+", default=[OUTER], help="other depths (default: %(default)s)")
-    parser.add_argument("--pictures", type=int, default=5, help="miniature: 3 clips of each (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=4, help="miniature: 3 clips of each (default: %(default)s)")
     parser.add_argument("--fast", type=int, nargs="+", default=[2, 3, 5], help="miniature (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("demo/out/fast"), help="sheet (default: %(default)s)")
     options = parser.parse_args(argv)
