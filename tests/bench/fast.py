@@ -59,7 +59,7 @@ def width(pixels: Iterable[int], rounds: int, outers: Iterable[int]) -> None:
 
 
 def measured(engine: Engine, cells: int, rounds: int, outer: int) -> list[dict[str, float]]:
-    """CPU seconds of each round's calls of the UNet with PIA: off, whole and between."""
+    """CPU seconds of each round's calls of the UNet with PIA: whole and between."""
     x, context = torch.randn(ROWS, 4, cells, cells), torch.randn(ROWS, TOKENS, CONTEXT)
     t = torch.full((ROWS,), 501)
 
