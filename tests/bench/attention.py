@@ -73,7 +73,7 @@ def figures_of(maps: torch.Tensor, clip: np.ndarray, case: Case) -> tuple[float,
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python dev.py bench attention", description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=3, help="of the base, one prompt each (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=5, help="of the base, one prompt each (default: %(default)s)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model, pia = load_model(BASE), load_pia_model(MODELS / "miniature_pia.safetensors", dtype=torch.float32)

@@ -122,7 +122,7 @@ class Api:
         self.users = dict(pair.split(":", 1) for pair in pairs)
         guards = [Depends(self.guard)] if self.users else []
         for method, path in (("POST", "txt2img img2img png-info interrupt skip options refresh-checkpoints refresh-vae"),
-                             ("GET", "progress options samplers schedulers sd-models script-info")):
+                             ("GET", "progress options samplers schedulers sd-models scripts script-info")):
             for name in path.split():
                 endpoint = getattr(self, f"{method}_{name.replace('-', '_')}".lower())
                 app.add_api_route(f"/sdapi/v1/{name}", endpoint, methods=[method], dependencies=guards)
@@ -224,6 +224,9 @@ class Api:
 
     def post_refresh_vae(self):
         sd_vae.refresh_vae_list()
+
+    def get_scripts(self):
+        return {tab: [script.name for script in getattr(scripts, f"scripts_{tab}").scripts] for tab in ("txt2img", "img2img")}
 
     def get_script_info(self):
         return [script.api_info for runner in (scripts.scripts_txt2img, scripts.scripts_img2img) for script in runner.scripts
