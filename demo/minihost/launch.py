@@ -1,4 +1,5 @@
 """What extensions' install.py and the infotext ask of the WebUI's launcher. Nothing is installed here."""
+
 import importlib.util
 
 

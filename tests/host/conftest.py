@@ -37,7 +37,7 @@ class Models:
         return path
 
     def _checkpoint(self, name: str, tensors) -> str:
-        self._save("Stable-diffusion", f"{name}.safetensors", tensors)
+        self._save("Stable-diffusion", f"{name}.safetensors", tensors).with_suffix(".yaml").write_text(tiny_models.layout())
         if "modules.sd_models" in sys.modules:
             sys.modules["modules.sd_models"].list_models()
         return name
@@ -79,7 +79,7 @@ class Models:
         """A LoRA on one attention layer: <lora:NAME:1>."""
         weight = self.base["model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_v.weight"]
         noise = torch.Generator().manual_seed(3)
-        name = "lora_unet_middle_block_1_transformer_blocks_0_attn2_to_v"
+        name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_v"
         self._save("Lora", "tiny-lora.safetensors", {
             f"{name}.lora_down.weight": torch.randn(2, weight.shape[1], generator=noise),
             f"{name}.lora_up.weight": torch.randn(weight.shape[0], 2, generator=noise), f"{name}.alpha": torch.tensor(2.0)})

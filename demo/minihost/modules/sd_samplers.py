@@ -1,4 +1,5 @@
 """The samplers by name."""
+
 from modules import sd_samplers_kdiffusion, sd_samplers_timesteps, sd_schedulers
 from modules.sd_samplers_common import sample_to_image, samples_to_image_grid  # noqa: F401
 
@@ -20,8 +21,8 @@ def get_sampler_and_scheduler(sampler_name, scheduler_name, *, convert_automatic
     automatic = sd_schedulers.schedulers[0]
     name, scheduler = sampler_name or all_samplers[0].name, sd_schedulers.schedulers_map.get(scheduler_name, automatic)
     for one in sd_schedulers.schedulers:
-        for ending in filter(lambda word: name.endswith(f" {word}"), (one.label, one.name, *(one.aliases or ()))):
-            name, scheduler = name[:-len(ending) - 1], one
+        if name.endswith(f" {one.label}"):
+            name, scheduler = name.removesuffix(f" {one.label}"), one
     config = all_samplers_map.get(name, all_samplers[0])
     if convert_automatic and config.options.get("scheduler") == scheduler.name:
         scheduler = automatic

@@ -1,9 +1,10 @@
 """DDIM. For it `sigma` is the timestep and the model predicts noise."""
+
 import torch
 from k_diffusion import sampling
 from modules import devices, shared
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
-from modules.sd_samplers_common import Sampler, SamplerData, img2img_steps
+from modules.sd_samplers_common import Sampler, SamplerData
 
 
 class PredictsNoise(torch.nn.Module):
@@ -37,8 +38,8 @@ def ddim(model, x, timesteps, extra_args=None, callback=None, disable=None, eta=
         now, then = bar[timesteps[k]].item(), bar[timesteps[k - 1]].item()
         eps = model(x, x.new_full((len(x),), timesteps[k].item()), **(extra_args or {}))
         spread = eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
-        clean = (x - (1 - now) ** 0.5 * eps) / now ** 0.5
-        x = then ** 0.5 * clean + (1 - then - spread ** 2) ** 0.5 * eps + spread * sampling.torch.randn_like(x)
+        clean = (x - (1 - now) ** 0.5 * eps) / now**0.5
+        x = then**0.5 * clean + (1 - then - spread**2) ** 0.5 * eps + spread * sampling.torch.randn_like(x)
         if callback is not None:
             callback({"i": i, "x": x, "denoised": clean, "sigma": 0, "sigma_hat": 0})
     return x
@@ -50,22 +51,16 @@ class CompVisSampler(Sampler):
     def __init__(self, sd_model):
         super().__init__(ddim, CFGDenoiserTimesteps(self))
 
-    def get_timesteps(self, p, steps):
-        return torch.arange(1000, device=devices.device)[::1000 // steps].add(1).clamp(max=999)
+    def _timesteps(self, steps):
+        return torch.arange(1000, device=devices.device)[:: 1000 // steps].add(1).clamp(max=999)
 
-    def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
-        arguments = {**self.initialize(p), "timesteps": self.get_timesteps(p, steps or p.steps)}
-        conds = conditioning, unconditional_conditioning, image_conditioning
-        return self.run(x, x, steps or p.steps, conds, arguments)
+    def from_noise(self, p, x, steps):
+        return x, {"timesteps": self._timesteps(steps)}
 
-    def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
-        total, made = img2img_steps(p, steps)
-        times = self.get_timesteps(p, total)
+    def from_latent(self, p, x, noise, steps, made):
+        times = self._timesteps(steps)
         alpha = shared.sd_model.alphas_cumprod[times[made]]
-        arguments = {**self.initialize(p), "timesteps": times[:made]}
-        self.model_wrap_cfg.init_latent = x
-        conds = conditioning, unconditional_conditioning, image_conditioning
-        return self.run(alpha.sqrt() * x + (1 - alpha).sqrt() * noise, x, made + 1, conds, arguments)
+        return alpha.sqrt() * x + (1 - alpha).sqrt() * noise, {"timesteps": times[:made]}
 
 
-SAMPLERS = [SamplerData("DDIM", CompVisSampler, ["ddim"], {})]
+SAMPLERS = [SamplerData("DDIM", CompVisSampler, [], {})]

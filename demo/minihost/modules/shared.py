@@ -1,21 +1,18 @@
 """What everybody shares: flags, settings, the state of the running job, and (loaded when first asked for) the model."""
+
 import os
 import re
 from pathlib import Path
 
 from modules import devices
 from modules._flags import cmd_opts
-from modules._settings import LABELS
+from modules._options import OptionInfo, Options  # noqa: F401
 from modules._state import State
-from modules.options import OptionInfo, Options  # noqa: F401
 
-opts, state = Options(LABELS, Path(cmd_opts.data_dir, "config.json")), State()
+opts, state = Options(Path(cmd_opts.data_dir, "config.json")), State()
 device = devices.device
-parallel_processing_allowed = True      # previews are made beside the sampling, not between its steps
-demo = None                             # the page, once there is one
-latent_upscale_modes = {
-    f"Latent{label}": {"mode": mode, "antialias": "anti" in label} for label, mode in (
-        ("", "bilinear"), (" (antialiased)", "bilinear"), (" (bicubic)", "bicubic"), (" (nearest)", "nearest"))}
+parallel_processing_allowed = True  # previews are made beside the sampling, not between its steps
+demo = None  # the page, once it is served
 
 
 class StyleDatabase:
@@ -38,11 +35,14 @@ def __getattr__(name):
     return sd_models.model_data.get_sd_model()
 
 
+def _with_numbers(name):
+    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)]
+
+
 def walk_files(path, allowed_extensions=None):
     """Every file below `path` whose suffix (lower case, with the dot) is allowed, "2" before "10"."""
     for folder, inner, names in os.walk(path, followlinks=True):
-        for some in (inner, names):
-            some.sort(key=lambda name: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)])
-        for name in names:
+        inner.sort(key=_with_numbers)
+        for name in sorted(names, key=_with_numbers):
             if allowed_extensions is None or os.path.splitext(name)[1].lower() in allowed_extensions:
                 yield os.path.join(folder, name)

@@ -1,11 +1,17 @@
-"""Settings: what there is (`OptionInfo`), and the values."""
+"""Settings: what there is (`OptionInfo`), and the values. Also what a request may say, by the same file."""
+
 import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from modules import errors
+from modules._flags import HOST_FOLDER, cmd_opts
+
+_defaults = Path(HOST_FOLDER, "defaults.yaml").read_text("utf-8")
+DEFAULTS = yaml.safe_load(_defaults.replace("OUT/", f"{cmd_opts.data_dir}/outputs/"))
 
 
 @dataclasses.dataclass
@@ -33,11 +39,12 @@ class OptionInfo:
 
 
 class Options:
-    """Values by attribute. `data` holds them, `data_labels` the descriptions; a value that is not set is the default."""
+    """Values by attribute: those of `data`, else the default of the description in `data_labels`."""
 
-    def __init__(self, labels: dict[str, OptionInfo], file: Path):
+    def __init__(self, file: Path):
+        labels = {key: OptionInfo(default) for rows in DEFAULTS["settings"].values() for key, default in rows.items()}
         stored = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-        vars(self).update(data_labels=dict(labels), data=stored, file=file)
+        vars(self).update(data_labels=labels, data=stored, file=file)
 
     def __getattr__(self, key):
         if key in self.data:
@@ -50,10 +57,10 @@ class Options:
         (vars(self) if key in vars(self) else self.data)[key] = value
 
     def set(self, key, value, is_api=False, run_callbacks=True):
-        """Whether the value changed. KeyError where there is no such setting; `onchange` that fails takes it back."""
+        """KeyError where there is no such setting; an `onchange` that fails takes the value back."""
         info, before = self.data_labels[key], getattr(self, key)
         if before == value or (is_api and info.restrict_api):
-            return False
+            return
         self.data[key] = value
         try:
             if run_callbacks and info.onchange is not None:
@@ -61,7 +68,6 @@ class Options:
         except Exception:
             errors.report(f"the setting {key} could not be changed", exc_info=True)
             self.data[key] = before
-        return self.data[key] == value
 
     def add_option(self, key, info):
         self.data_labels[key] = info
@@ -70,7 +76,7 @@ class Options:
     def onchange(self, key, func, call=True):
         self.data_labels[key].onchange = func
 
-    def save(self, filename=None):
+    def save(self):
         self.file.write_text(json.dumps(self.data, indent=2, ensure_ascii=False), "utf-8")
 
     def dumpjson(self):
