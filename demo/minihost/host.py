@@ -25,7 +25,7 @@ def start(data_dir: str | Path, extensions: list[str | Path] = (), flags: list[s
     sd_vae.refresh_vae_list()
     scripts.load_scripts()
     script_callbacks.ui_settings_callback()
-    shared.opts.onchange("sd_model_checkpoint", sd_models.reload_model_weights, call=False)
+    shared.opts.changed = lambda key: sd_models.reload_model_weights() if key == "sd_model_checkpoint" else None
     script_callbacks.before_ui_callback()
     return Host()
 

@@ -1,4 +1,4 @@
-// The buttons of the two tabs: Generate with its progress bar and preview, and sending between tabs.
+// The buttons of the two tabs: Generate with its progress bar, and sending between tabs.
 
 function all_gallery_buttons() {
     return [...gradioApp().querySelectorAll("[id$=_gallery] .thumbnail-item.thumbnail-small")]
@@ -42,52 +42,37 @@ function answerFor(path, body) {
     return fetch(path, asked).then((answer) => answer.json());
 }
 
-/** Bar above the gallery and preview over it until the task is done. */
+/** Bar above the gallery until the task is done. */
 async function requestProgress(id_task, container, gallery, atEnd, onProgress) {
-    const [bar, preview] = ["progressDiv", "livePreview"].map(
-        (className) => Object.assign(document.createElement("div"), { className }));
+    const bar = Object.assign(document.createElement("div"), { className: "progressDiv" });
     bar.innerHTML = "<div class='progress'></div>";
     container.before(bar);
-    let id_live_preview = -1;
     for (;;) {
-        const answer = await answerFor("./internal/progress", { id_task, id_live_preview }).catch(() => ({ completed: true }));
+        const answer = await answerFor("./internal/progress", { id_task }).catch(() => ({ completed: true }));
         if (answer.completed) break;
-        bar.firstChild.style.width = `${Math.round(100 * (answer.progress || 0))}%`;
+        bar.firstChild.style.width = `${Math.round(100 * answer.progress)}%`;
         bar.firstChild.textContent = `${answer.textinfo || ""} ${bar.firstChild.style.width}`.trim();
-        id_live_preview = answer.id_live_preview;
-        if (answer.live_preview) {
-            preview.innerHTML = `<img src="${answer.live_preview}">`;
-            gallery.append(preview);
-        }
         if (onProgress) onProgress(answer);
-        await new Promise((resolve) => setTimeout(resolve, opts.live_preview_refresh_period || 500));
+        await new Promise((resolve) => setTimeout(resolve, 500));
     }
     bar.remove();
-    preview.remove();
     atEnd();
 }
 
-function showStopButtons(tab, display) {
-    for (const name of ["interrupt", "skip"]) gradioApp().querySelector(`#${tab}_${name}`).style.display = display;
-}
-
-function startTask(tab, values) {
+function submitted(tab, values) {
     const [container, gallery] = ["gallery_container", "gallery"].map(
         (name) => gradioApp().querySelector(`#${tab}_${name}`));
     values[0] = `task(${Math.random().toString(36).slice(2)})`;
-    showStopButtons(tab, "block");
-    requestProgress(values[0], container, gallery, () => showStopButtons(tab, "none"));
+    requestProgress(values[0], container, gallery, () => {});
     return values;
 }
 
 function submit() {
-    return startTask("txt2img", [...arguments]);
+    return submitted("txt2img", [...arguments]);
 }
 
 function submit_img2img() {
-    const values = startTask("img2img", [...arguments]);
+    const values = submitted("img2img", [...arguments]);
     values[1] = get_tab_index("mode_img2img");
     return values;
 }
-
-onUiLoaded(() => ["txt2img", "img2img"].forEach((tab) => showStopButtons(tab, "none")));

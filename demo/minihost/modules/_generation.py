@@ -5,19 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from modules import (
-    _inpaint,
-    devices,
-    extra_networks,
-    images,
-    processing,
-    rng,
-    sd_models,
-    sd_samplers,
-    sd_unet,
-    sd_vae,
-    shared,
-)
+from modules import _inpaint, devices, extra_networks, images, processing, rng, sd_models, sd_samplers, sd_unet, sd_vae
 from modules._infotext import Processed, create_infotext
 from modules.shared import opts, state
 from PIL import Image
@@ -52,9 +40,7 @@ def process_images(p):
     """The `Processed` of the request `p`."""
     _tell(p, "before_process")
     with overridden(p), torch.no_grad():
-        p.sampler_name, p.scheduler = sd_samplers.get_sampler_and_scheduler(
-            p.sampler_name, p.scheduler, convert_automatic=False
-        )
+        p.sampler_name, p.scheduler = sd_samplers.get_sampler_and_scheduler(p.sampler_name, p.scheduler)
         _prepare(p)
         _tell(p, "process")
         pictures, infotexts = [], []
@@ -83,10 +69,10 @@ def _prepare(p):
     seed, subseed = processing.get_fixed_seed(p.seed), processing.get_fixed_seed(p.subseed)
     if p.refiner_checkpoint not in (None, "", "None"):
         p.refiner_checkpoint_info = sd_models.checkpoint_named(p.refiner_checkpoint)
-    p.tiling, info = opts.tiling if p.tiling is None else p.tiling, shared.sd_model.sd_checkpoint_info
-    shared.sd_model.tile(p.tiling)
+    p.tiling, info = opts.tiling if p.tiling is None else p.tiling, p.sd_model.sd_checkpoint_info
+    p.sd_model.tile(p.tiling)
     p.sd_model_name, p.sd_model_hash = info.name_for_extra, info.shorthash
-    p.sd_vae_name, p.sd_vae_hash = sd_vae.get_loaded_vae_name(), sd_vae.get_loaded_vae_hash()
+    p.sd_vae_name, p.sd_vae_hash = sd_vae.loaded()
     p.s_min_uncond = opts.s_min_uncond if p.s_min_uncond is None else p.s_min_uncond
     p.setup_prompts()
     count, step = len(p.all_prompts), 0 if p.subseed_strength else 1  # variations are of one seed
@@ -120,7 +106,7 @@ def _sample(p):
     """One batch: pictures [B, 3, H, W], 0..1, or None."""
     rows = _take_prompts(p)
     p.seeds, p.subseeds = p.all_seeds[rows], p.all_subseeds[rows]
-    p.rng = rng.ImageRNG(p.latent_shape(), p.seeds, p.subseeds, *p.variation())
+    p.rng = rng.ImageRNG((4, p.height // 8, p.width // 8), p.seeds, p.subseeds, *p.variation())
 
     def of_batch():
         return {"prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}

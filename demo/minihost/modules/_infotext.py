@@ -3,8 +3,8 @@
 import json
 
 import launch
-from modules import errors, infotext_utils, shared
-from modules.shared import opts
+from modules import errors, infotext_utils
+from modules.shared import opts, state
 
 OF_P = (
     "subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces sd_model_name sd_model_hash "
@@ -23,24 +23,15 @@ IN_ANSWER = (
 class Processed:
     """The pictures of a generation with all that is known of them."""
 
-    def __init__(
-        self, p, images_list, seed=-1, info="", subseed=None, all_prompts=None, all_negative_prompts=None,
-        all_seeds=None, all_subseeds=None, index_of_first_image=0, infotexts=None, comments="",
-    ):  # fmt: skip
+    def __init__(self, p, images_list, seed=-1, info="", subseed=None, index_of_first_image=0, infotexts=None):
         vars(self).update((name, getattr(p, name, None)) for name in OF_P)
         self.images, self.info, self.index_of_first_image = images_list, info, index_of_first_image
         self.infotexts = infotexts or [info] * len(images_list)
         self.comments = "".join(f"{line}\n" for line in p.comments)
-        self.job_timestamp, self.clip_skip = shared.state.job_timestamp, opts.CLIP_stop_at_last_layers
+        self.job_timestamp, self.clip_skip = state.job_timestamp, opts.CLIP_stop_at_last_layers
         self.version, self.face_restoration_model = launch.git_tag(), None
-        self._lists("prompt", p.prompt, all_prompts or p.all_prompts)
-        self._lists("negative_prompt", p.negative_prompt, all_negative_prompts or p.all_negative_prompts)
-        self._lists("seed", seed, all_seeds or p.all_seeds)
-        self._lists("subseed", subseed, all_subseeds or p.all_subseeds)
-
-    def _lists(self, name, first, every):
-        first = first[0] if isinstance(first, list) else -1 if first is None else first
-        vars(self).update({name: first, f"all_{name}s": every or [first]})
+        self.all_prompts, self.all_negative_prompts = p.all_prompts, p.all_negative_prompts
+        self.all_seeds, self.all_subseeds, self.seed, self.subseed = p.all_seeds, p.all_subseeds, seed, subseed
 
     def js(self):
         told = {name: getattr(self, name) for name in IN_ANSWER}

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 import gradio as gr
-from modules import _flags, _tasks, scripts, shared
-from modules.paths import data_path, script_path
+from modules import _tasks, scripts, shared
+from modules.paths import cmd_opts, data_path, script_path
 
 _answer = gr.routes.templates.TemplateResponse
 
@@ -39,7 +39,7 @@ def launch(demo, port, server_name):
         return page
 
     gr.routes.templates.TemplateResponse = with_additions
-    flags = shared.cmd_opts
+    flags = cmd_opts
     if not flags.no_gradio_queue:
         demo.queue(64)
     app, address, _ = demo.launch(
@@ -49,7 +49,7 @@ def launch(demo, port, server_name):
         prevent_thread_lock=True,
         quiet=True,
         show_api=False,
-        allowed_paths=[script_path, data_path, *_flags.extension_folders(flags)],
+        allowed_paths=[script_path, data_path, *flags.extensions],
         root_path=f"/{flags.subpath}" if flags.subpath else "",
     )
     # gradio answers pages of any origin; the WebUI does not

@@ -1,14 +1,12 @@
 """One job at a time; which task of the page runs and which ones wait; what the progress bar asks for."""
 
-import base64
 import contextlib
-import io
 import threading
 from types import SimpleNamespace
 from typing import Any
 
 from fastapi import Body
-from modules.shared import opts, state
+from modules.shared import state
 
 _one_at_a_time = threading.Lock()
 _tasks = SimpleNamespace(waiting=set(), running=None, done=[])
@@ -29,18 +27,9 @@ def job(task, name):
             state.end()
 
 
-def told(request: dict[str, Any] = Body(...)) -> dict[str, Any]:  # noqa: B008
-    """{"id_task", "id_live_preview": of the preview that the page has}"""
-    task, known = request.get("id_task"), request.get("id_live_preview", -1)
-    answer = {"active": task == _tasks.running, "queued": task in _tasks.waiting, "completed": task in _tasks.done}
-    answer.update(id_live_preview=known, progress=None, live_preview=None)
-    if not answer["active"]:
-        return {**answer, "textinfo": None if answer["completed"] else "Waiting..."}
-    answer.update(progress=state.share_done(), textinfo=state.textinfo)
-    state.set_current_image()
-    if state.current_image is not None and state.id_live_preview != known:
-        kind, buffer = opts.live_previews_image_format, io.BytesIO()
-        state.current_image.save(buffer, format=kind)
-        text = base64.b64encode(buffer.getvalue()).decode("ascii")
-        answer.update(live_preview=f"data:image/{kind};base64,{text}", id_live_preview=state.id_live_preview)
-    return answer
+def told(id_task: str = Body(..., embed=True)) -> dict[str, Any]:
+    """Of a task of the page: where it stands, and what the progress bar shows."""
+    active = id_task == _tasks.running
+    progress = {"progress": state.share_done(), "textinfo": state.textinfo}
+    waiting = {"progress": 0, "textinfo": "Waiting..."}
+    return {"active": active, "completed": id_task in _tasks.done, **(progress if active else waiting)}

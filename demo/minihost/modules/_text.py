@@ -1,29 +1,20 @@
 """CLIP's text encoder under the key names of SD checkpoints, and prompts to chunks of 75 tokens. Nothing is weighted.
 
-An encoder with CLIP's vocabulary gets CLIP's byte pairs (demo.miniature.tokenizer); in a smaller one a word's number is
-its hash.
+The tokens are CLIP's byte pairs (demo.miniature.tokenizer); in an encoder with fewer, several have one number.
 """
 
 import functools
-import re
 import types
-import zlib
 
 import torch
 from modules import devices
 from modules.shared import opts
 from torch import nn
 
+from demo.miniature.tokenizer import WORDS, Tokenizer
+
 ROOM = 75  # tokens of a chunk between start and end
-CLIP_VOCABULARY = 49408
-
-
-@functools.cache
-def _clip_tokenizer():
-    from demo.miniature.tokenizer import WORDS, Tokenizer
-
-    made = Tokenizer()
-    return lambda text: [number for word in WORDS.findall(" ".join(text.lower().split())) for number in made.word(word)]
+_clip = functools.cache(Tokenizer)
 
 
 class Attention(nn.Module):
@@ -63,14 +54,12 @@ class TextEncoder(nn.Module):
         text.embeddings.position_embedding = nn.Embedding(positions, width)
         text.encoder.layers = nn.ModuleList(Layer(width, heads, hidden) for _ in range(layers))
         text.final_layer_norm = nn.LayerNorm(width)
-        self.vocabulary, self.id_start, self.id_end = vocabulary, vocabulary - 2, vocabulary - 1
+        self.id_start, self.id_end = vocabulary - 2, vocabulary - 1
 
     def tokenize(self, texts):
         """The numbers of each text's tokens."""
-        if self.vocabulary == CLIP_VOCABULARY:
-            return list(map(_clip_tokenizer(), texts))
-        words = [re.findall(r"[^\W_]+|[^\w\s]", text.lower()) for text in texts]
-        return [[zlib.crc32(word.encode()) % self.id_start for word in of_text] for of_text in words]
+        words = [WORDS.findall(" ".join(text.lower().split())) for text in texts]
+        return [[number % self.id_start for word in found for number in _clip().word(word)] for found in words]
 
     def chunks(self, text):
         """[[number, ... 77 of them], ...]"""

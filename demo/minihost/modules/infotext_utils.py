@@ -25,9 +25,6 @@ class ParamBinding:
     tabname: str
     source_text_component: Any = None
     source_image_component: Any = None
-    source_tabname: str | None = None
-    override_settings_component: Any = None
-    paste_field_names: list = dataclasses.field(default_factory=list)
 
 
 def quote(text):
@@ -73,9 +70,7 @@ def connect_paste_params_buttons():
             size = [field for field, key in fields if key in ("Size-1", "Size-2")]
             click(_with_size, inputs=[source], outputs=[target, *size], show_progress=False)
         if text is not None:
-            components = [field for field, _ in fields]
-            pasted = _pasting(fields)
-            click(pasted, inputs=[text], outputs=components, show_progress=False)
+            click(_pasting(fields), inputs=[text], outputs=[field for field, _ in fields], show_progress=False)
         click(None, _js=f"switch_to_{binding.tabname}", inputs=None, outputs=None, show_progress=False)
 
 

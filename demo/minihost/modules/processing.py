@@ -23,7 +23,7 @@ from modules._inpaint import apply_overlay  # noqa: F401
 from modules._options import DEFAULTS
 from modules.sd_samplers_common import images_tensor_to_samples
 from modules.shared import opts, state
-from PIL import Image, ImageOps
+from PIL import Image
 from torch.nn.functional import interpolate
 
 opt_C, opt_f = 4, 8  # channels of a latent, pixels per cell
@@ -49,8 +49,8 @@ def decode_latent_batch(model, batch, target_device=None, check_for_nans=False):
 class StableDiffusionProcessing:
     ARGUMENTS = DEFAULTS["arguments"]["both"]  # what the API takes too
     RUNNING = (
-        "c uc rng sampler color_corrections paste_to user prompts negative_prompts seeds subseeds all_prompts "
-        "all_negative_prompts all_seeds all_subseeds main_prompt main_negative_prompt extra_network_data "
+        "c uc rng scripts sampler color_corrections paste_to user prompts negative_prompts seeds subseeds all_prompts "
+        "all_negative_prompts all_seeds all_subseeds extra_network_data "
         "overlay_images "
         "refiner_checkpoint_info sd_model_name sd_model_hash sd_vae_name sd_vae_hash"
     )
@@ -69,24 +69,21 @@ class StableDiffusionProcessing:
 
     sd_model = property(lambda self: shared.sd_model)  # always the one that is loaded
 
-    def _noticed(name):  # the scripts are set up once, when there are both scripts and their arguments
-        def write(self, value):
-            vars(self)[f"{name}_value"] = value
-            if self.scripts and self.script_args and not self._set_up:
-                self._set_up = True
-                self.scripts.setup(self)
+    @property
+    def script_args(self):
+        return vars(self).get("script_args_value")
 
-        return property(lambda self: vars(self).get(f"{name}_value"), write)
-
-    scripts, script_args = _noticed("scripts"), _noticed("script_args")
-    del _noticed
+    @script_args.setter
+    def script_args(self, values):
+        """The scripts are set up once, when their arguments are there."""
+        self.script_args_value = values
+        if self.scripts and not self._set_up:
+            self._set_up = True
+            self.scripts.setup(self)
 
     def comment(self, text):
         """A line for the user, below the pictures."""
         self.comments[text] = 1
-
-    def latent_shape(self):
-        return opt_C, self.height // opt_f, self.width // opt_f
 
     def variation(self):
         """What ImageRNG takes after the seeds."""
@@ -97,7 +94,6 @@ class StableDiffusionProcessing:
         count = next((len(one) for one in both if isinstance(one, list)), self.batch_size * self.n_iter)
         lists = [list(one) if isinstance(one, list) else [one] * count for one in both]
         self.all_prompts, self.all_negative_prompts = lists
-        self.main_prompt, self.main_negative_prompt = (one[0] for one in lists)
 
     def setup_conds(self):
         """`c` and `uc`, or what was kept of an equal batch."""
@@ -207,8 +203,6 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         self.image_mask, self.mask = self.mask, None  # afterwards `mask` is the latent's
         if self.mask_blur is not None:
             self.mask_blur_x = self.mask_blur_y = self.mask_blur
-        if self.initial_noise_multiplier is None:
-            self.initial_noise_multiplier = opts.initial_noise_multiplier
 
     def init(self, all_prompts, all_seeds, all_subseeds):
         self.extra_generation_params["Denoising strength"] = self.denoising_strength
@@ -226,8 +220,6 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
                     setattr(self, name, found * self.batch_size)
         self.batch_size, pixels = len(fitted), _from_pil(fitted)
         self.init_latent = images_tensor_to_samples(pixels, model=self.sd_model)
-        if self.resize_mode == 3:
-            self.init_latent = interpolate(self.init_latent, self.latent_shape()[1:], mode="bilinear")
         if mask is not None:
             self._mask_latent(mask, all_seeds)
         self.image_conditioning = self._picture_conditioning(pixels, mask)
@@ -235,8 +227,6 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
     def _mask_and_region(self):
         """(mask of the generation's size, the rectangle of the picture that is worked on or None for all of it)."""
         told, mask = self.extra_generation_params, _inpaint.create_binary_mask(self.image_mask, self.mask_round)
-        if self.inpainting_mask_invert:
-            mask, told["Mask mode"] = ImageOps.invert(mask), "Inpaint not masked"
         mask, self.overlay_images = _inpaint.blurred(mask, self.mask_blur_x, self.mask_blur_y), []
         if self.mask_blur_x > 0 or self.mask_blur_y > 0:
             told["Mask blur"] = self.mask_blur_x
@@ -256,7 +246,7 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
     def _fitted(self, picture, mask, region):
         """RGB at the size of the generation; adds to `overlay_images` what is laid over the result."""
         picture = images.flatten(picture, opts.img2img_background_color)
-        if region is None and self.resize_mode != 3:
+        if region is None:
             picture = images.resize_image(self.resize_mode, picture, self.width, self.height)
         if mask is None:
             return picture
@@ -297,9 +287,6 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
 
     def sample(self, conditioning, unconditional_conditioning, seeds, subseeds, subseed_strength, prompts):
         noise, conds = self.rng.next(), (conditioning, unconditional_conditioning)
-        if self.initial_noise_multiplier != 1.0:
-            self.extra_generation_params["Noise multiplier"] = self.initial_noise_multiplier
-            noise = noise * self.initial_noise_multiplier
         self._before_sampling(self.init_latent, noise, *conds)
         told = self.image_conditioning
         made = self.sampler.sample_img2img(self, self.init_latent, noise, *conds, image_conditioning=told)

@@ -14,10 +14,6 @@ EDIT = re.compile(r"\[(?:(?P<before>[^\[\]:|]*):)?(?P<after>[^\[\]:|]*):\s*(?P<w
 PART = re.compile(rf"(?P<text>.*?)(?:\s*:\s*(?P<weight>{NUMBER}))?\s*", re.DOTALL)
 
 
-class SdConditioning(list):
-    """Prompts, as the text encoder is given them."""
-
-
 class MulticondLearnedConditioning:
     """The positive prompts of a batch: `batch` holds each picture's parts."""
 
@@ -44,7 +40,7 @@ def get_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_sc
     encoded = {}
     for prompt in dict.fromkeys(prompts):
         timed = edits(prompt, hires_steps or steps)
-        conds = model.get_learned_conditioning(SdConditioning(text for _, text in timed))
+        conds = model.get_learned_conditioning([text for _, text in timed])
         encoded[prompt] = [ScheduledPromptConditioning(end, cond) for (end, _), cond in zip(timed, conds)]
     return [encoded[prompt] for prompt in prompts]
 

@@ -19,8 +19,6 @@ def _seeded(seed: int, shape, generator: torch.Generator | None = None) -> torch
 def slerp(val, low, high):
     """From `low` to `high` on a sphere, angles taken over dim 1; `val` is the share of `high`."""
     cosine = functional.cosine_similarity(low, high, dim=1, eps=0)
-    if float(cosine.mean()) > 0.9995:  # too near for an angle; the WebUI mixes the other way round here
-        return val * low + (1 - val) * high
     omega = cosine.acos()
     share_low, share_high = (torch.sin(part * omega).div(omega.sin())[:, None] for part in (1 - val, val))
     return share_low * low + share_high * high

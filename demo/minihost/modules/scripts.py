@@ -17,8 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
-from modules import _flags, errors, shared
-from modules.paths import data_path, script_path
+from modules import errors
+from modules.paths import cmd_opts, data_path, script_path
 
 ScriptFile = namedtuple("ScriptFile", "basedir filename path")
 AlwaysVisible = object()
@@ -31,9 +31,8 @@ HOOKS = (
 
 
 class Script:
-    filename = section = name = api_info = tabname = is_img2img = is_txt2img = args_from = args_to = None
+    filename = name = api_info = tabname = is_img2img = is_txt2img = args_from = args_to = None
     infotext_fields = paste_field_names = ()
-    setup_for_ui_only = False
 
     def title(self):
         raise NotImplementedError(f"{type(self).__name__} has no title")
@@ -56,7 +55,7 @@ for _name in ("before_component", "after_component", *HOOKS):
 
 def list_scripts(scriptdirname, extension):
     """Files of one suffix in a folder of the host's and of every extension."""
-    folders = [script_path, *_flags.extension_folders(shared.cmd_opts)]
+    folders = [script_path, *cmd_opts.extensions]
     files = [(base, file) for base in folders for file in sorted(Path(base, scriptdirname).glob(f"*{extension}"))]
     return [ScriptFile(base, file.name, str(file)) for base, file in files]
 
@@ -67,8 +66,6 @@ scripts_data = []  # every script file that was loaded, with its `module`
 def load_scripts():
     """Runs every scripts/*.py, with its extension's folder on sys.path meanwhile; makes the runners of both tabs."""
     global scripts_txt2img, scripts_img2img
-    from modules import _host_scripts
-
     classes = []
     for file in list_scripts("scripts", ".py"):
         sys.path.insert(0, file.basedir)
@@ -83,7 +80,6 @@ def load_scripts():
             errors.report(f"{file.path} could not be loaded", exc_info=True)
         finally:
             sys.path.remove(file.basedir)
-    classes += [(one, _host_scripts.__file__) for one in (_host_scripts.Sampling, _host_scripts.Seed)]
     scripts_txt2img, scripts_img2img = ScriptRunner("txt2img", classes), ScriptRunner("img2img", classes)
 
 
@@ -113,19 +109,15 @@ class ScriptRunner:
             if script.show(is_image) is AlwaysVisible:
                 self.alwayson_scripts.append(script)
 
-    def setup_ui_for_section(self, section):
-        for script in self.alwayson_scripts:
-            if script.section == section:
-                script.args_from = script.args_to = len(self.inputs)
-                try:
-                    with gr.Group():
-                        self._add(script, script.ui(script.is_img2img))
-                except Exception:
-                    errors.report(f"{script.filename}: its components could not be made", exc_info=True)
-
     def setup_ui(self):
-        """The components of scripts without a section. Gives `inputs`."""
-        self.setup_ui_for_section(None)
+        """Makes the components. Gives `inputs`."""
+        for script in self.alwayson_scripts:
+            script.args_from = script.args_to = len(self.inputs)
+            try:
+                with gr.Group():
+                    self._add(script, script.ui(script.is_img2img))
+            except Exception:
+                errors.report(f"{script.filename}: its components could not be made", exc_info=True)
         self.inputs[0] = gr.Dropdown(["None"], value="None", type="index", label="Script", elem_id="script_list")
         return self.inputs
 
@@ -161,8 +153,6 @@ class ScriptRunner:
     def _call(self, hook, p, given, named):
         for script in list(self.alwayson_scripts):
             if getattr(type(script), hook) is _does_nothing:
-                continue
-            if hook == "setup" and script.setup_for_ui_only and p.is_api:
                 continue
             try:
                 getattr(script, hook)(p, *given, *p.script_args[script.args_from : script.args_to], **named)

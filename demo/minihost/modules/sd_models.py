@@ -6,9 +6,9 @@ import os
 import threading
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from modules import _model, devices, errors, extra_networks, hashes, paths, sd_vae, shared
+from safetensors.torch import load_file
 
 checkpoints_list: dict[str, CheckpointInfo] = {}  # by title
 checkpoint_aliases: dict[str, CheckpointInfo] = {}  # by everything that a request may call it
@@ -20,7 +20,7 @@ class CheckpointInfo:
         self.filename, file = filename, Path(filename)
         self.name, self.name_for_extra = str(file.relative_to(FOLDER)), file.stem
         self.model_name = os.path.splitext(self.name)[0].replace(os.sep, "_")
-        self.sha256 = self.shorthash = self.hash = None
+        self.shorthash = self.hash = None
 
     @property
     def title(self):
@@ -29,13 +29,12 @@ class CheckpointInfo:
     def register(self):
         """The title holds the hash, which is not known before the file was read."""
         checkpoints_list[self.title] = self
-        names = self.title, self.name, self.model_name, self.name_for_extra, self.shorthash, self.sha256
+        names = self.title, self.name, self.model_name, self.name_for_extra, self.shorthash
         checkpoint_aliases.update((name, self) for name in names if name)
 
     def calculate_shorthash(self):
         checkpoints_list.pop(self.title, None)
-        self.sha256 = hashes.sha256(self.filename, f"checkpoint/{self.name}")
-        self.shorthash = self.hash = self.sha256[:10]
+        self.shorthash = self.hash = hashes.sha256(self.filename, self.name)[:10]
         self.register()
 
 
@@ -53,19 +52,6 @@ def checkpoint_named(name):
     if name not in checkpoint_aliases:
         raise RuntimeError(f"model {name!r} not found")
     return checkpoint_aliases[name]
-
-
-def select_checkpoint():
-    """The one of the settings, else the first."""
-    info = checkpoint_aliases.get(shared.opts.sd_model_checkpoint) or next(iter(checkpoints_list.values()), None)
-    if info is None:
-        raise FileNotFoundError(f"there is no checkpoint in {FOLDER}")
-    return info
-
-
-def read_state_dict(checkpoint_file, print_global_state=False, map_location=None):
-    """The tensors of a .safetensors file."""
-    return safetensors.torch.load_file(checkpoint_file)
 
 
 class ModelData:
@@ -89,11 +75,12 @@ model_data = ModelData()
 
 
 def reload_model_weights():
-    """Makes the checkpoint of the settings the one that is loaded."""
-    info, model = select_checkpoint(), model_data.sd_model
+    """Makes the checkpoint of the settings, else the first one, the one that is loaded."""
+    info = checkpoint_aliases.get(shared.opts.sd_model_checkpoint) or next(iter(checkpoints_list.values()))
+    model = model_data.sd_model
     if model is not None and model.sd_model_checkpoint == info.filename:
-        return model
-    tensors = read_state_dict(info.filename)
+        return
+    tensors = load_file(info.filename)
     layout = _model.layout_of(tensors, Path(info.filename).with_suffix(".yaml"))
     if model is None or model.used_config != layout:
         model = _model.LatentDiffusion(layout).eval().requires_grad_(False)
@@ -106,8 +93,7 @@ def reload_model_weights():
     info.calculate_shorthash()
     model.sd_checkpoint_info, model.sd_model_checkpoint, model.sd_model_hash = info, info.filename, info.shorthash
     model_data.sd_model = model.to(devices.device)
-    shared.opts.data.update(sd_model_checkpoint=info.title, sd_checkpoint_hash=info.sha256)
+    shared.opts.data["sd_model_checkpoint"] = info.title
     sd_vae.checkpoint_loaded(model)
     with torch.no_grad():
         model.cond_stage_model_empty_prompt = model.get_learned_conditioning([""])
-    return model

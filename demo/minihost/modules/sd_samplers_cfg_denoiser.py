@@ -20,11 +20,7 @@ class CFGDenoiser(torch.nn.Module):
         super().__init__()
         vars(self).update(dict.fromkeys("p mask nmask init_latent total_steps".split()), sampler=sampler, step=0)
         self.padded_cond_uncond = False
-        self.inner_model = self.wrapped(shared.sd_model)
-
-    def wrapped(self, model):
-        """`model` as the sampling functions call it."""
-        raise NotImplementedError
+        self.inner_model = self.wrapped(shared.sd_model)  # as the sampling functions call it
 
     def get_pred_x0(self, x_in, x_out, sigma):
         """The clean latent that an output of the wrapped model means."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 # A latent's four channels as colours, roughly: what previews show.
 ROUGH_COLOURS = ((0.30, 0.19, 0.17), (0.19, 0.28, 0.21), (-0.16, 0.19, 0.27), (-0.20, -0.19, -0.47))
-SamplerData = namedtuple("SamplerData", "name constructor aliases options")  # constructor(model) -> Sampler
+SamplerData = namedtuple("SamplerData", "name constructor options")  # constructor(model) -> Sampler
 
 
 class InterruptedException(BaseException):
@@ -57,22 +57,17 @@ class PictureNoise:
 
 
 class Sampler:
-    """One sampling. `func(denoiser, x, ...)` is the sampling function, `model_wrap_cfg` its denoiser."""
+    """One sampling. `func(denoiser, x, ...)` is the sampling function, `model_wrap_cfg` its denoiser.
+
+    A kind of sampler has `from_noise(p, x, steps)` and `from_latent(p, x, noise, steps, made)`, for the last `made` + 1
+    steps: both give the start and keyword arguments of `func`.
+    """
 
     eta_setting, eta_in_infotext, eta_default = "eta_ancestral", "Eta", 1.0
 
-    def __init__(self, function, denoiser, options=None):
-        self.func, self.options, self.model_wrap_cfg = function, options or {}, denoiser
-        self.model_wrap = denoiser.inner_model
+    def __init__(self, function, denoiser):
+        self.func, self.model_wrap_cfg, self.model_wrap = function, denoiser, denoiser.inner_model
         self.p = self.config = self.eta = self.last_latent = self.sampler_extra_args = None
-
-    def from_noise(self, p, x, steps):
-        """(the start, keyword arguments of `func`) for noise of unit variance."""
-        raise NotImplementedError
-
-    def from_latent(self, p, x, noise, steps, made):
-        """The same for the last `made` + 1 of `steps` steps from the latent `x`."""
-        raise NotImplementedError
 
     def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
         """From noise `x`, unit variance."""

@@ -39,7 +39,7 @@ def _kl_optimal(n, low, high, model):
 
 
 FUNCTIONS = {
-    "Automatic": None,
+    "Automatic": None,  # what the sampler prefers
     "Uniform": lambda n, low, high, model: model.get_sigmas(n),
     "Karras": lambda n, low, high, model: sampling.get_sigmas_karras(n, low, high),
     "Exponential": lambda n, low, high, model: sampling.get_sigmas_exponential(n, low, high),

@@ -1,11 +1,13 @@
 """The page: two tabs for generating, and PNG Info. Ids are the WebUI's, where extensions look for them."""
 
 import html
+import json
 
 import gradio as gr
 import gradio.utils
-from modules import _inpaint, _tasks, errors, images, infotext_utils, processing, scripts, sd_models
+from modules import _inpaint, _tasks, errors, images, infotext_utils, processing, scripts, sd_models, sd_samplers
 from modules.infotext_utils import ParamBinding
+from modules.sd_schedulers import FUNCTIONS
 from modules.shared import opts, state
 from modules.ui_common import create_refresh_button
 from modules.ui_components import FormRow, ToolButton
@@ -13,7 +15,8 @@ from modules.ui_components import FormRow, ToolButton
 gradio.utils.version_check = lambda: None  # nothing is asked of the network
 gradio.utils.get_local_ip_address = lambda: "localhost"
 PASTED = {"prompt": "Prompt", "negative_prompt": "Negative prompt", "cfg_scale": "CFG scale", "width": "Size-1"}
-PASTED |= {"height": "Size-2", "batch_size": "Batch size", "denoising_strength": "Denoising strength"}
+PASTED |= {"height": "Size-2", "batch_size": "Batch size", "denoising_strength": "Denoising strength", "seed": "Seed"}
+PASTED |= {"steps": "Steps", "sampler_name": "Sampler", "scheduler": "Schedule type"}
 
 
 def create_ui():
@@ -29,7 +32,7 @@ def create_ui():
             )
             again = {"choices": list(sd_models.checkpoints_list)}
             create_refresh_button(chosen, sd_models.list_models, lambda: again, "refresh_sd_model_checkpoint")
-            everything = gr.Textbox(opts.dumpjson, elem_id="settings_json", visible=False)
+            everything = gr.Textbox(lambda: json.dumps(opts.all()), elem_id="settings_json", visible=False)
             chosen.select(_choose_checkpoint, inputs=[chosen], outputs=[everything], show_progress=False)
         infotext_utils.connect_paste_params_buttons()
         with gr.Tabs(elem_id="tabs"):
@@ -42,7 +45,7 @@ def create_ui():
 def _choose_checkpoint(title):
     opts.set("sd_model_checkpoint", title)
     opts.save()
-    return opts.dumpjson()
+    return json.dumps(opts.all())
 
 
 def _interrupt():
@@ -67,9 +70,7 @@ class Tab:
             with gr.Row(equal_height=False):
                 with gr.Column(elem_id=f"{name}_settings"):
                     pictures = self._pictures() if self.is_image else ()
-                    self.runner.setup_ui_for_section("sampler")
-                    self._numbers()
-                    self.runner.setup_ui_for_section("seed")
+                    self._settings()
                     with gr.Group(elem_id=f"{name}_script_container"):
                         custom = self.runner.setup_ui()
                 outputs = self._results()
@@ -90,11 +91,11 @@ class Tab:
                 for key, part in (("prompt", "prompt"), ("negative_prompt", "neg_prompt")):
                     self.fields[key] = gr.Textbox(label=PASTED[key], lines=2, elem_id=f"{name}_{part}")
             with gr.Column():
-                with gr.Row(elem_id=f"{name}_generate_box", elem_classes="generate-box"):
+                self.generate = gr.Button("Generate", variant="primary", elem_id=f"{name}_generate")
+                with gr.Row():
                     for word, function in (("interrupt", _interrupt), ("skip", state.skip)):
-                        button = gr.Button(word.title(), elem_id=f"{name}_{word}", elem_classes="generate-stop")
+                        button = gr.Button(word.title(), elem_id=f"{name}_{word}")
                         button.click(function, queue=False, show_progress=False)
-                    self.generate = gr.Button("Generate", variant="primary", elem_id=f"{name}_generate")
                 with gr.Row(elem_id=f"{name}_tools"):
                     paste = ToolButton("\u2199", elem_id="paste")
         infotext_utils.register_paste_params_button(ParamBinding(paste, name, self.fields["prompt"]))
@@ -115,7 +116,15 @@ class Tab:
         slider = gr.Slider(low, high, value=value, step=step, label=label, elem_id=f"{self.name}_{part}")
         self.fields[key] = slider
 
-    def _numbers(self):
+    def _settings(self):
+        samplers, schedulers = list(sd_samplers.all_samplers_map), list(FUNCTIONS)
+        with FormRow():
+            for key, part, label, names in (
+                ("sampler_name", "sampling", "Sampling method", samplers),
+                ("scheduler", "scheduler", "Schedule type", schedulers),
+            ):
+                self.fields[key] = gr.Dropdown(names, value=names[0], label=label, elem_id=f"{self.name}_{part}")
+            self._slider("steps", "Sampling steps", 1, 150, 20)
         with FormRow():
             self._slider("width", "Width", 64, 2048, 512, 8)
             self._slider("height", "Height", 64, 2048, 512, 8)
@@ -125,6 +134,7 @@ class Tab:
         self._slider("cfg_scale", "CFG Scale", 1, 30, 7.0, 0.5)
         if self.is_image:
             self._slider("denoising_strength", "Denoising strength", 0, 1, 0.75, 0.01)
+        self.fields["seed"] = gr.Number(-1, label="Seed", precision=0, elem_id=f"{self.name}_seed")
 
     def _results(self):
         name = self.name

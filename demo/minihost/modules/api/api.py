@@ -10,22 +10,11 @@ from fastapi import Body, Depends, FastAPI, HTTPException, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
-from modules import (
-    _tasks,
-    errors,
-    images,
-    infotext_utils,
-    processing,
-    script_callbacks,
-    scripts,
-    sd_models,
-    sd_samplers,
-    sd_schedulers,
-    sd_vae,
-    shared,
-)
+from modules import _tasks, errors, images, infotext_utils, processing, script_callbacks, scripts, sd_models, sd_vae
 from modules._options import DEFAULTS
-from modules.shared import opts, state
+from modules.sd_samplers import all_samplers
+from modules.sd_schedulers import schedulers
+from modules.shared import cmd_opts, opts, state
 from pydantic import create_model
 
 
@@ -56,13 +45,6 @@ def answer_errors(app: FastAPI):
         told |= {name: own.get(name, "") for name in ("detail", "body")}
         return JSONResponse(jsonable_encoder(told), status_code=own.get("status_code", 500))
 
-    async def caught(request: Request, call_next):
-        try:
-            return await call_next(request)
-        except Exception as error:
-            return await answered(request, error)
-
-    app.middleware("http")(caught)
     for kind in (Exception, HTTPException):
         app.add_exception_handler(kind, answered)
 
@@ -98,11 +80,11 @@ class Api:
         answer_errors(app)
         self.default_script_arg_txt2img = scripts.scripts_txt2img.defaults
         self.default_script_arg_img2img = scripts.scripts_img2img.defaults
-        pairs = shared.cmd_opts.api_auth.split(",") if shared.cmd_opts.api_auth else []
+        pairs = cmd_opts.api_auth.split(",") if cmd_opts.api_auth else []
         self.users = dict(pair.split(":", 1) for pair in pairs)
         guards = [Depends(self.guard)] if self.users else []
         for method, names in (
-            ("POST", "txt2img img2img png-info interrupt skip options refresh-checkpoints refresh-vae"),
+            ("POST", "txt2img img2img png-info interrupt options refresh-checkpoints refresh-vae"),
             ("GET", "progress options samplers schedulers sd-models script-info"),
         ):
             for name in names.split():
@@ -129,12 +111,10 @@ class Api:
 
     def _generate(self, tab, request, given):
         runner, unsaved = getattr(scripts, f"scripts_{tab}"), not request.save_images
-        name = request.sampler_name or request.sampler_index
-        sampler, scheduler = sd_samplers.get_sampler_and_scheduler(name, request.scheduler)
         arguments = arguments_of(request, runner, getattr(self, f"default_script_arg_{tab}"))
-        given = {**{name: getattr(request, name) for name in KINDS[tab].ARGUMENTS}, **given, "sampler_name": sampler}
-        given["scheduler"] = request.scheduler or (scheduler if scheduler != "Automatic" else None)
+        given = {**{name: getattr(request, name) for name in KINDS[tab].ARGUMENTS}, **given}
         given.update(do_not_save_samples=unsaved, do_not_save_grid=unsaved)
+        given["sampler_name"] = request.sampler_name or request.sampler_index
         for kind in ("samples", "grids"):
             given[f"outpath_{kind}"] = getattr(opts, f"outdir_{tab}_{kind}")
         with _tasks.job(request.force_task_id or f"task({tab}-{secrets.token_hex(4)})", f"scripts_{tab}"):
@@ -168,11 +148,8 @@ class Api:
         state.interrupt()
         return {}
 
-    def post_skip(self):
-        state.skip()
-
     def get_options(self):
-        return {key: getattr(opts, key) for key in opts.data_labels}
+        return opts.all()
 
     def post_options(self, values: dict[str, Any] = Body(...)):  # noqa: B008
         if values.get("sd_model_checkpoint") is not None:
@@ -182,10 +159,10 @@ class Api:
         opts.save()
 
     def get_samplers(self):
-        return [{"name": one.name, "options": one.options} for one in sd_samplers.all_samplers]
+        return [{"name": one.name, "options": one.options} for one in all_samplers]
 
     def get_schedulers(self):
-        return [{"name": one.name, "label": one.label} for one in sd_schedulers.schedulers]
+        return [{"name": one.name, "label": one.label} for one in schedulers]
 
     def get_sd_models(self):
         names = {"title": "title", "model_name": "model_name", "hash": "shorthash", "filename": "filename"}
