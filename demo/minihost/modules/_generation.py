@@ -122,7 +122,8 @@ def _sample(p):
     if p.n_iter > 1:
         state.job = f"Batch {p.iteration + 1} out of {p.n_iter}"
     p.sd_model.alphas_cumprod = p.sd_model.alphas_cumprod_original.to(devices.device)
-    made = SimpleNamespace(samples=p.sample(p.c, p.uc, subseed_strength=p.subseed_strength, **of_batch()))
+    conds = {"conditioning": p.c, "unconditional_conditioning": p.uc, "subseed_strength": p.subseed_strength}
+    made = SimpleNamespace(samples=p.sample(**conds, **of_batch()))
     _tell(p, "post_sample", made)
     decoded = made.samples
     if not getattr(decoded, "already_decoded", False):

@@ -151,19 +151,18 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         wished = {"Hires steps": self.hr_second_pass_steps or None, "Hires upscaler": self.hr_upscaler}
         told.update((key, value) for key, value in wished.items() if value is not None)
 
-    def _conditioning(self, x, width, height):
+    def txt2img_image_conditioning(self, x, width=None, height=None):
         """What an inpainting checkpoint is told where there is no picture: [B, 5, h, w], everything is new."""
         if not self._sees_mask():
             return x.new_zeros(len(x), 5, 1, 1)
-        latents = images_tensor_to_samples(x.new_full((len(x), 3, height, width), 0.5))
+        latents = images_tensor_to_samples(x.new_full((len(x), 3, height or self.height, width or self.width), 0.5))
         return torch.cat([torch.ones_like(latents[:, :1]), latents], dim=1)
 
     def sample(self, conditioning, unconditional_conditioning, seeds, subseeds, subseed_strength, prompts):
         self.sampler = sd_samplers.create_sampler(self.sampler_name, self.sd_model)
         x, conds = self.rng.next(), (conditioning, unconditional_conditioning)
         self._before_sampling(x, x, *conds)
-        told = self._conditioning(x, self.width, self.height)
-        samples = self.sampler.sample(self, x, *conds, image_conditioning=told)
+        samples = self.sampler.sample(self, x, *conds, image_conditioning=self.txt2img_image_conditioning(x))
         return self._enlarged(samples) if self.enable_hr and not state.interrupted else samples
 
     def _enlarged(self, samples):
@@ -188,7 +187,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
             self.scripts.before_hr(self)
         self._before_sampling(samples, noise, self.hr_c, self.hr_uc)
         more = {"steps": self.hr_second_pass_steps or self.steps}
-        more["image_conditioning"] = self._conditioning(samples, width, height)
+        more["image_conditioning"] = self.txt2img_image_conditioning(samples, width, height)
         samples = self.sampler.sample_img2img(self, samples, noise, self.hr_c, self.hr_uc, **more)
         self.sampler, self.is_hr_pass = None, False
         return decode_latent_batch(self.sd_model, samples, target_device=devices.cpu)
