@@ -1,4 +1,5 @@
 """Restoring, where a test must look inside: the rest is in tests/scenarios/test_restore.py."""
+
 from __future__ import annotations
 
 import pytest
@@ -41,7 +42,7 @@ def ordinary(host):
 def test_the_next_ordinary_img2img_is_the_one_without_the_clip(host, clip, monkeypatch):
     drawn, encode = [], type(host.shared.sd_model).get_first_stage_encoding
 
-    def noisy(self, latent):                                    # the VAE here is nearly exact: make its draw visible
+    def noisy(self, latent):  # the VAE here is nearly exact: make its draw visible
         drawn.append(torch.randn(4))
         return encode(self, latent)
 
