@@ -62,7 +62,7 @@ class Host:
         """Serve page and API. Without `block` in a thread, until `demo.close()`; returns the address."""
         from modules import _page
 
-        assert self.shared.sd_model is not None, "no checkpoint could be loaded"  # the page shows which one it is
+        self.shared.sd_model.eval()  # loaded now: the page shows which one it is
         self.shared.demo = self.demo
         app, url = _page.launch(self.demo, port, server_name)
         self._serve(app)
@@ -89,15 +89,14 @@ class Host:
             raise HostResponseError(response.status_code, response.json())
         return response.json()
 
-    def txt2img(self, **request) -> dict:
+    def txt2img(self, tab: str = "txt2img", **request) -> dict:
         """POST /sdapi/v1/txt2img; `info` is parsed."""
-        answer = self.post("/sdapi/v1/txt2img", **request)
+        answer = self.post(f"/sdapi/v1/{tab}", **request)
         return {**answer, "info": json.loads(answer["info"])}
 
     def img2img(self, **request) -> dict:
         """POST /sdapi/v1/img2img; `info` is parsed."""
-        answer = self.post("/sdapi/v1/img2img", **request)
-        return {**answer, "info": json.loads(answer["info"])}
+        return self.txt2img("img2img", **request)
 
     @staticmethod
     def base64(image) -> str:

@@ -18,8 +18,8 @@ def _tell(p, hook, *given, **named):
 
 @contextlib.contextmanager
 def overridden(p):
-    """The settings that the request wants, until the end of the block. A checkpoint that was loaded for it stays until
-    another one is needed."""
+    """The settings that the request wants, until the end of the block. Its checkpoint stays loaded until another is
+    needed."""
     wanted = dict(p.override_settings)
     if wanted.get("sd_model_checkpoint") not in sd_models.checkpoint_aliases:
         wanted.pop("sd_model_checkpoint", None)

@@ -47,18 +47,17 @@ def decode_latent_batch(model, batch, target_device=None, check_for_nans=False):
 
 
 class StableDiffusionProcessing:
+    """`sample` of its two kinds gives latents [B, 4, h, w] of one batch, or DecodedSamples."""
+
     ARGUMENTS = DEFAULTS["arguments"]["both"]  # what the API takes too
     RUNNING = (
         "c uc rng scripts sampler color_corrections paste_to user prompts negative_prompts seeds subseeds all_prompts "
-        "all_negative_prompts all_seeds all_subseeds extra_network_data "
-        "overlay_images "
-        "refiner_checkpoint_info sd_model_name sd_model_hash sd_vae_name sd_vae_hash"
+        "all_negative_prompts all_seeds all_subseeds extra_network_data overlay_images refiner_checkpoint_info "
+        "sd_model_name sd_model_hash sd_vae_name sd_vae_hash"
     )
     kept_conds = {}  # of the last prompts: (key, conditioning)
 
     def __init__(self, sd_model=None, outpath_samples=None, outpath_grids=None, **given):
-        if unknown := given.keys() - self.ARGUMENTS.keys():
-            raise TypeError(f"{type(self).__name__} has no argument {', '.join(sorted(unknown))}")
         vars(self).update(dict.fromkeys(self.RUNNING.split()), iteration=0, batch_index=0, is_hr_pass=False)
         vars(self).update(is_api=False, extra_generation_params={}, comments={}, styles=[], _set_up=False)
         self.outpath_samples, self.outpath_grids = outpath_samples, outpath_grids
@@ -114,10 +113,6 @@ class StableDiffusionProcessing:
 
     def init(self, all_prompts, all_seeds, all_subseeds):
         """Before the first batch."""
-
-    def sample(self, conditioning, unconditional_conditioning, seeds, subseeds, subseed_strength, prompts):
-        """Latents [B, 4, h, w] of one batch, or DecodedSamples."""
-        raise NotImplementedError
 
     def _before_sampling(self, x, noise, c, uc):
         if self.scripts is not None:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import torch
-from modules import _model, devices, errors, extra_networks, hashes, paths, sd_vae, shared
+from modules import _model, devices, extra_networks, hashes, paths, sd_vae, shared
 from safetensors.torch import load_file
 
 checkpoints_list: dict[str, CheckpointInfo] = {}  # by title
@@ -16,11 +16,12 @@ FOLDER = os.path.join(paths.models_path, "Stable-diffusion")
 
 
 class CheckpointInfo:
+    shorthash = hash = None  # of a file that was not read yet
+
     def __init__(self, filename):
         self.filename, file = filename, Path(filename)
         self.name, self.name_for_extra = str(file.relative_to(FOLDER)), file.stem
         self.model_name = os.path.splitext(self.name)[0].replace(os.sep, "_")
-        self.shorthash = self.hash = None
 
     @property
     def title(self):
@@ -58,16 +59,12 @@ class ModelData:
     """The model that is loaded; the first who asks loads it."""
 
     def __init__(self):
-        self.sd_model, self.tried, self.lock = None, False, threading.Lock()
+        self.sd_model, self.lock = None, threading.Lock()
 
     def get_sd_model(self):
         with self.lock:
-            if self.sd_model is None and not self.tried:
-                self.tried = True
-                try:
-                    reload_model_weights()
-                except Exception:
-                    errors.report("no checkpoint could be loaded", exc_info=True)
+            if self.sd_model is None:
+                reload_model_weights()
         return self.sd_model
 
 

@@ -5,7 +5,7 @@ import json
 
 import gradio as gr
 import gradio.utils
-from modules import _inpaint, _tasks, errors, images, infotext_utils, processing, scripts, sd_models, sd_samplers
+from modules import _tasks, errors, images, infotext_utils, processing, scripts, sd_models, sd_samplers
 from modules.infotext_utils import ParamBinding
 from modules.sd_schedulers import FUNCTIONS
 from modules.shared import opts, state
@@ -24,14 +24,9 @@ def create_ui():
     tabs = {"txt2img": Tab("txt2img").blocks, "img2img": Tab("img2img").blocks, "PNG Info": _info_tab()}
     with gr.Blocks(theme=gr.themes.Base(), analytics_enabled=False, title="Stable Diffusion (minihost)") as page:
         with FormRow(elem_id="quicksettings"):
-            chosen = gr.Dropdown(
-                list(sd_models.checkpoints_list),
-                value=lambda: opts.sd_model_checkpoint,
-                label="Checkpoint",
-                elem_id="setting_sd_model_checkpoint",
-            )
-            again = {"choices": list(sd_models.checkpoints_list)}
-            create_refresh_button(chosen, sd_models.list_models, lambda: again, "refresh_sd_model_checkpoint")
+            shown = {"value": lambda: opts.sd_model_checkpoint, "label": "Checkpoint", **_choices()}
+            chosen = gr.Dropdown(elem_id="setting_sd_model_checkpoint", **shown)
+            create_refresh_button(chosen, sd_models.list_models, _choices, "refresh_sd_model_checkpoint")
             everything = gr.Textbox(lambda: json.dumps(opts.all()), elem_id="settings_json", visible=False)
             chosen.select(_choose_checkpoint, inputs=[chosen], outputs=[everything], show_progress=False)
         infotext_utils.connect_paste_params_buttons()
@@ -40,6 +35,10 @@ def create_ui():
                 with gr.TabItem(label, elem_id=f"tab_{label.replace(' ', '').lower()}"):
                     blocks.render()
     return page
+
+
+def _choices():
+    return {"choices": list(sd_models.checkpoints_list)}
 
 
 def _choose_checkpoint(title):
@@ -160,9 +159,7 @@ class Tab:
         if self.is_image:
             kind, inpaints = processing.StableDiffusionProcessingImg2Img, mode == 1 and masked is not None
             values.update(init_images=[masked["image"] if inpaints else plain], inpainting_fill=1)
-            values.update(
-                mask=_inpaint.create_binary_mask(masked["mask"]) if inpaints else None, inpaint_full_res=False
-            )
+            values.update(mask=masked["mask"] if inpaints else None, inpaint_full_res=False)
         samples, grids = (getattr(opts, f"outdir_{self.name}_{what}") for what in ("samples", "grids"))
         p = kind(outpath_samples=opts.outdir_samples or samples, outpath_grids=grids, **values)
         p.user, p.scripts, p.script_args = user, self.runner, args
