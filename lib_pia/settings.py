@@ -44,6 +44,8 @@ class PIASettings:
     mask_means: str = "keep"
     control_video: str | None = None
     attention_of: str | None = None
+    upscale: float = 1.0
+    upscaler: str = "Lanczos"
 
     def __post_init__(self) -> None:
         for field in FIELDS:

@@ -32,7 +32,7 @@ class Field:
     name: str
     label: str
     default: Any
-    kind: str  # bool, int, number, choice, choices, text, curve, pictures, clip
+    kind: str  # bool, int, number, choice, choices, text, name, curve, pictures, clip
     help: str
     infotext: str
     low: float | None = None
@@ -289,6 +289,27 @@ FIELDS: tuple[Field, ...] = (
         "A word of the prompt: where it acts is written as a heat clip and as numbers. Empty: nothing.",
         "PIA attention of",
         fold="files",
+    ),
+    Field(
+        "upscale",
+        "Upscale",
+        1.0,
+        "number",
+        "Enlarges the finished frames, to multiples of 8 pixels.",
+        "PIA upscale",
+        1.0,
+        4.0,
+        0.25,
+        fold="picture",
+    ),
+    Field(
+        "upscaler",
+        "Upscaler",
+        "Lanczos",
+        "name",
+        "What enlarges them, of the upscalers that Extras has.",
+        "PIA upscaler",
+        fold="picture",
     ),
 )
 FIELD = {field.name: field for field in FIELDS}

@@ -39,6 +39,7 @@ def wanted(field: Field) -> str:
         "curve": f"a list of 2 to {MAX_POINTS} numbers from 0 to 1",
         "pictures": f'a list of at most {MAX_PICTURES} objects {{"frame": number, "image": base64 text}}',
         "clip": "the base64 text of a clip",
+        "name": "a name",
         "text": "a file name" if field.name == "model" else "a word of the prompt",
     }[field.kind]
     return f"{words}, or null" if field.optional else words
@@ -113,6 +114,10 @@ def _text(field: Field, value: Any) -> str | None:
     return value.strip() or None
 
 
+def _name(field: Field, value: Any) -> str:
+    return _text(field, value) or field.default
+
+
 def _clip(field: Field, value: Any) -> str | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
@@ -163,6 +168,7 @@ _CHECKS = {
     "curve": _curve,
     "pictures": _pictures,
     "clip": _clip,
+    "name": _name,
     "text": _text,
 }
 

@@ -38,6 +38,8 @@ def valid_settings():
         "continue_whole": st.booleans(),
         "mask_means": st.sampled_from(["keep", "motion", "both"]),
         "attention_of": st.none() | st.sampled_from(["star", "red star", "火"]),
+        "upscale": st.floats(1, 4),
+        "upscaler": st.sampled_from(["Lanczos", "R-ESRGAN 4x+", "DAT x2"]),
     }
     return st.fixed_dictionaries({}, optional=values).map(PIASettings.from_dict)
 
@@ -214,8 +216,8 @@ def test_affinity_means_custom_and_text_is_read():
 
 
 def test_too_many_positions():
-    with pytest.raises(SettingsError, match="was given 25 script args; it takes at most 24"):
-        PIASettings.from_values([True] + [None] * 24)
+    with pytest.raises(SettingsError, match=f"was given {len(FIELDS) + 1} script args; it takes at most {len(FIELDS)}"):
+        PIASettings.from_values([True] + [None] * len(FIELDS))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from modules._flags import cmd_opts
 from modules._settings import LABELS
 from modules._state import State
 from modules.options import OptionInfo, Options  # noqa: F401
+from PIL import Image
 
 opts, state = Options(LABELS, Path(cmd_opts.data_dir, "config.json")), State()
 device = devices.device
@@ -16,6 +17,21 @@ demo = None                             # the page, once there is one
 latent_upscale_modes = {
     f"Latent{label}": {"mode": mode, "antialias": "anti" in label} for label, mode in (
         ("", "bilinear"), (" (antialiased)", "bilinear"), (" (bicubic)", "bicubic"), (" (nearest)", "nearest"))}
+
+
+class Resizing:
+    """An upscaler that needs no model: "None" leaves a picture to the last resizing, which is Lanczos."""
+
+    def __init__(self, name, resample):
+        self.name, self.data_path, self.scaler, self.resample = name, None, self, resample
+
+    def upscale(self, img, scale, selected_model=None):
+        """To multiples of 8 pixels."""
+        return img.resize([int(side * scale) // 8 * 8 for side in img.size], self.resample)
+
+
+sd_upscalers = [Resizing(name, kind) for name, kind in (
+    ("None", Image.LANCZOS), ("Lanczos", Image.LANCZOS), ("Nearest", Image.NEAREST))]
 
 
 class StyleDatabase:

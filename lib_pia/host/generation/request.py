@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from lib_pia.errors import SettingsError
-from lib_pia.host import models
+from lib_pia.host import models, upscalers
 from lib_pia.settings import PIASettings
 from lib_pia.settings_fields import FIELD, FIELDS
 from lib_pia.settings_values import shown
@@ -112,6 +112,7 @@ def read_request(p: Any, settings: PIASettings) -> Request:
     prompts = next((value for value in (p.prompt, p.negative_prompt) if isinstance(value, list)), None)
     clips = len(prompts) if prompts is not None else batch * p.n_iter
     check_mask(p, settings)
+    upscalers.find(settings.upscaler)
     continued = read_continued(settings)
     pictures = tuple(_opened(picture.image) for picture in settings.pictures)
     return Request(settings, is_img2img, clips, p.batch_size, not p.do_not_save_samples, continued, pictures)

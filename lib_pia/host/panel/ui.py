@@ -16,7 +16,7 @@ from modules.ui_common import create_refresh_button
 from modules.ui_components import FormRow, InputAccordion
 
 from lib_pia.errors import PIAError
-from lib_pia.host import models
+from lib_pia.host import models, upscalers
 from lib_pia.host.generation.request import AUTOMATIC
 from lib_pia.settings import PIASettings, parse_infotext
 from lib_pia.settings_fields import FIELD, FIELDS, FOLDS, Field
@@ -166,6 +166,8 @@ def component_of(field: Field, elem_id: str) -> Any:
     texts = {**shared, "info": field.help}
     if field.name == "model":
         return gr.Dropdown(choices=model_choices(), allow_custom_value=True, **texts)
+    if field.kind == "name":
+        return gr.Dropdown(choices=upscalers.names(), **texts)
     if field.kind == "bool":
         return gr.Checkbox(**texts, elem_classes=["pia-check"])
     if field.kind in ("choice", "choices"):
