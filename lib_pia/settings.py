@@ -46,6 +46,8 @@ class PIASettings:
     attention_of: str | None = None
     upscale: float = 1.0
     upscaler: str = "Lanczos"
+    hires_scale: float = 1.0
+    hires_strength: float = 0.6
 
     def __post_init__(self) -> None:
         for field in FIELDS:

@@ -14,6 +14,7 @@ from modules import devices, paths, shared
 from lib_pia.checkpoint import describe, load_pia_model
 from lib_pia.errors import CheckpointError, HostError
 from lib_pia.model import PIAModel
+from lib_pia.presets import FILE
 
 EXTENSIONS = (".ckpt", ".pt", ".pth", ".safetensors", ".bin")
 DOWNLOAD = "https://huggingface.co/Leoxing/PIA"
@@ -31,6 +32,11 @@ def model_folder() -> Path:
     """--pia-dir, else the folder of the settings page, else models/PIA."""
     folder = getattr(shared.cmd_opts, "pia_dir", None) or getattr(shared.opts, "pia_model_dir", None)
     return Path(folder) if folder else Path(paths.models_path) / "PIA"
+
+
+def presets_file() -> Path:
+    """A person's own presets, beside the models."""
+    return model_folder() / FILE
 
 
 def list_models() -> list[ModelFile]:

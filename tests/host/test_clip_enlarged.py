@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demo.minihost import HostResponseError
 from tests.host.clips import SIZE, animate, frames, opened
 
 
@@ -103,7 +104,7 @@ def test_a_clip_that_goes_on_has_one_size(host):
 
 
 def test_an_unknown_upscaler_is_refused_with_the_names(host):
-    answer = pytest.raises(Exception, animate, host, {"upscaler": "ESRGAN 9x"}).value
+    answer = pytest.raises(HostResponseError, animate, host, {"upscaler": "ESRGAN 9x"}).value
     assert "The upscaler ESRGAN 9x is not there; there are: None, Lanczos, Nearest." in str(answer)
 
 

@@ -39,6 +39,8 @@ def valid_settings():
         "mask_means": st.sampled_from(["keep", "motion", "both"]),
         "attention_of": st.none() | st.sampled_from(["star", "red star", "火"]),
         "upscale": st.floats(1, 4),
+        "hires_scale": st.floats(1, 4),
+        "hires_strength": st.floats(0, 1),
         "upscaler": st.sampled_from(["Lanczos", "R-ESRGAN 4x+", "DAT x2"]),
     }
     return st.fixed_dictionaries({}, optional=values).map(PIASettings.from_dict)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from lib_pia.errors import SettingsError
 from lib_pia.host import models, upscalers
+from lib_pia.presets import find_preset
 from lib_pia.settings import PIASettings
 from lib_pia.settings_fields import FIELD, FIELDS
 from lib_pia.settings_values import shown
@@ -28,12 +29,13 @@ AUTOMATIC = "Automatic"  # what the panel's dropdown shows for "the only or firs
 def settings_from_args(args: Sequence[Any]) -> PIASettings | None:
     """Settings of a request, or None where PIA is off.
 
-    `args` are the script's: either the first is an object of settings (API; giving it means enabled), or they are the
-    values of the panel's components in the order of `FIELDS`. Raises SettingsError.
+    `args` are the script's: either the first is an object of settings (API; giving it means enabled, and its "preset"
+    names what else is set), or they are the values of the panel's components in the order of `FIELDS`. Raises
+    SettingsError.
     """
     first = args[0] if args else False
     if isinstance(first, Mapping):
-        settings = PIASettings.from_dict({"enabled": True, **_plain(first)})
+        settings = PIASettings.from_dict({"enabled": True, **_plain(_with_preset(first))})
         return settings if settings.enabled else None
     if not isinstance(first, bool) and first is not None:
         raise SettingsError(
@@ -46,6 +48,13 @@ def settings_from_args(args: Sequence[Any]) -> PIASettings | None:
     if len(args) > len(FIELDS):
         return PIASettings.from_values(args)  # says how many there may be
     return PIASettings(**_plain(values))
+
+
+def _with_preset(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values`, and what their "preset" says of others. Raises SettingsError."""
+    values = dict(values)
+    name = values.pop("preset", None)
+    return values if name is None else {**find_preset(name, models.presets_file()), **values}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

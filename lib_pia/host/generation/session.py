@@ -98,7 +98,7 @@ class Session:
                 p.init(all_prompts, all_seeds, all_subseeds)
                 check_checkpoint(p)
             if self.request.continued:
-                self.made.given = self.request.continued.latents(p)
+                self.made.given = self.request.continued.latents(p, (p.width, p.height))
         except BaseException:
             self.takeover.end()
             raise

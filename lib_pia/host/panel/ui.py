@@ -24,6 +24,7 @@ from lib_pia.windows import clip_affinity
 
 from . import notices
 from .options import panel_formats
+from .presets import PresetRow
 
 TITLE = FIELD["enabled"].label
 CHART_FIELDS = ("num_frames", "motion", "magnitude", "affinity", "condition_frame")
@@ -103,11 +104,13 @@ def build(tab: str) -> Panel:
     enabled = FIELD["enabled"]
     with InputAccordion(enabled.default, label=TITLE, elem_id=_name(tab, "enabled")) as parts["enabled"]:
         gr.HTML(value=notices.notice_html(), elem_id=_name(tab, "notice"))
+        presets = PresetRow(lambda part: _name(tab, part))
         _add_rows(tab, "", parts)
         gr.HTML(value=_chart_html(), elem_id=_name(tab, "chart"))
         for fold, label in FOLDS.items():
             with gr.Accordion(label, open=False, elem_id=_name(tab, f"{fold}_fold"), elem_classes=["pia-fold"]):
                 _add_rows(tab, fold, parts)
+    presets.connect(parts, shown_value)
     for part in parts.values():  # gradio tells nobody else that a paste or a saved value changed a component
         part.change(fn=None, _js=f"() => {{ window.pia && pia.changed('{tab}'); return []; }}")
     keys = {field.name: PasteKey(field) for field in FIELDS}
