@@ -31,6 +31,7 @@ pia.add("folds", [], (panel) => {
         case "int":
         case "number": return `${label} ${value}`;
         case "text":
+        case "loras":
         case "name": return value;
         default: return label;                          // curves, pictures and clips are too long to tell
         }

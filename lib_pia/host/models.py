@@ -72,6 +72,26 @@ def find_model(name: str | None) -> ModelFile:
     )
 
 
+def find_motion_lora(name: str) -> str:
+    """The path of the motion LoRA called `name` (with or without suffix), in the PIA model folder or the host's for
+    LoRA. Raises CheckpointError."""
+    folders = [model_folder(), _lora_folder()]
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        for path in map(Path, shared.walk_files(str(folder), allowed_extensions=EXTENSIONS)):
+            inner = path.relative_to(folder)
+            if name in (inner.as_posix(), inner.with_suffix("").as_posix(), path.name, path.stem):
+                return str(path)
+    raise CheckpointError(
+        f"The motion LoRA {name} is neither in {folders[0]} nor in {folders[1]}; put the file into one of them."
+    )
+
+
+def _lora_folder() -> Path:
+    return Path(getattr(shared.cmd_opts, "lora_dir", None) or Path(paths.models_path) / "Lora")
+
+
 @dataclasses.dataclass
 class ModelCache:
     """The last PIA model used, so that the second clip loads nothing. One is kept, in the UNet's precision."""

@@ -12,6 +12,7 @@ from modules import devices
 from modules.shared import state
 from torch import Tensor
 
+from lib_pia.checkpoint import with_motion_loras
 from lib_pia.errors import HostError, SettingsError
 from lib_pia.host import models
 from lib_pia.lending import lent
@@ -208,7 +209,8 @@ class ClipRun:
         file = models.find_model(self.settings.model)
         if not models.is_cached(file):
             progress(f"loading {file.name}")
-        return models.cache.get(file, devices.dtype_unet)
+        model = models.cache.get(file, devices.dtype_unet)
+        return with_motion_loras(model, self.request.loras) if self.request.loras else model
 
     def _ready_host(self, stack: ExitStack, latent: Tensor, windows: WindowSampling) -> None:
         """Makes the host's own `p.sample` sample the clip by `windows`, until `stack` closes."""

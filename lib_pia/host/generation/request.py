@@ -22,6 +22,7 @@ from lib_pia.windows import Window, plan, plan_slide
 from .brush import check_mask
 from .checks import check_pictures
 from .continued import ContinuedClip, read_continued
+from .motion_loras import find_motion_loras
 
 AUTOMATIC = "Automatic"  # what the panel's dropdown shows for "the only or first PIA model found"
 
@@ -88,6 +89,7 @@ class Request:
     saves: bool  # whether the host would have saved pictures
     continued: ContinuedClip | None = None  # the clip that this one goes on from
     pictures: tuple[Image.Image, ...] = ()  # those of `settings.pictures`
+    loras: tuple[tuple[str, float], ...] = ()  # path and weight of `settings.motion_loras`
 
     @property
     def known(self) -> int:
@@ -122,9 +124,10 @@ def read_request(p: Any, settings: PIASettings) -> Request:
     clips = len(prompts) if prompts is not None else batch * p.n_iter
     check_mask(p, settings)
     upscalers.find(settings.upscaler)
+    loras = find_motion_loras(settings)
     continued = read_continued(settings)
     pictures = tuple(_opened(picture.image) for picture in settings.pictures)
-    return Request(settings, is_img2img, clips, p.batch_size, not p.do_not_save_samples, continued, pictures)
+    return Request(settings, is_img2img, clips, p.batch_size, not p.do_not_save_samples, continued, pictures, loras)
 
 
 def _opened(image: str) -> Image.Image:

@@ -18,7 +18,7 @@ from modules.ui_components import FormRow, InputAccordion
 from lib_pia.errors import PIAError
 from lib_pia.host import models, upscalers
 from lib_pia.host.generation.request import AUTOMATIC
-from lib_pia.settings import PIASettings, parse_infotext
+from lib_pia.settings import PIASettings, as_text, parse_infotext
 from lib_pia.settings_fields import FIELD, FIELDS, FOLDS, Field
 from lib_pia.windows import clip_affinity
 
@@ -28,7 +28,7 @@ from .presets import PresetRow
 
 TITLE = FIELD["enabled"].label
 CHART_FIELDS = ("num_frames", "motion", "magnitude", "affinity", "condition_frame")
-WIDE = ("curve", "choices", "pictures", "text")  # kinds of fields that take a row of their own
+WIDE = ("curve", "choices", "pictures", "text", "loras")  # kinds of fields that take a row of their own
 FIRST = (["motion"], ["magnitude"], ["num_frames", "fps"])  # what everybody sees, as it stands in rows
 
 
@@ -61,6 +61,8 @@ def shown_value(field: Field, value: Any) -> Any:
         return value or AUTOMATIC
     if field.kind == "text":
         return value or ""
+    if field.kind == "loras":
+        return " ".join(f"<{lora.name}:{lora.weight:g}>" for lora in value)
     if field.optional and value is None:
         return 0
     return list(value) if isinstance(value, tuple) else value
@@ -84,9 +86,7 @@ def fill_pasted(infotext: str, params: dict[str, Any]) -> None:
         if not field.restored:
             continue
         value = getattr(settings, field.name)
-        params[field.infotext] = (
-            " ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-        )
+        params[field.infotext] = "" if value is None else as_text(field, value)
 
 
 @dataclasses.dataclass
