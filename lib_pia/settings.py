@@ -44,6 +44,7 @@ class PIASettings:
     mask_means: str = "keep"
     control_video: str | None = None
     attention_of: str | None = None
+    fast: int = 0
     upscale: float = 1.0
     upscaler: str = "Lanczos"
     hires_scale: float = 1.0

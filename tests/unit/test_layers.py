@@ -26,6 +26,7 @@ LAYERS = [
     "model",
     "checkpoint",
     "injection",
+    "deep_features",
     "attention_map",
     "color",
     "training",

@@ -38,6 +38,7 @@ def valid_settings():
         "continue_whole": st.booleans(),
         "mask_means": st.sampled_from(["keep", "motion", "both"]),
         "attention_of": st.none() | st.sampled_from(["star", "red star", "火"]),
+        "fast": st.sampled_from([0, 2, 3, 4, 5]),
         "upscale": st.floats(1, 4),
         "motion_loras": st.lists(
             st.fixed_dictionaries({"name": st.sampled_from(["pan left", "v2/zoom.ckpt"]), "weight": st.floats(-4, 4)}),
@@ -162,6 +163,7 @@ def test_any_value_is_accepted_as_itself_or_refused_by_name(field, value):
             'PIA setting affinity is "0.5, high"; it must be a list of 2 to 1024 numbers from 0 to 1.',
         ),
         ({"interpolate": 3}, "PIA setting interpolate is 3; it must be one of 1, 2, 4."),
+        ({"fast": 1}, "PIA setting fast is 1; it must be one of 0, 2, 3, 4, 5."),
         ({"color_match": float("nan")}, "PIA setting color_match is NaN; it must be a number from 0 to 1."),
         ({"enabled": 1}, "PIA setting enabled is 1; it must be true or false."),
         ({"frames": 8}, 'PIA setting "frames" is unknown; did you mean num_frames; the settings are'),

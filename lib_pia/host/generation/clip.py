@@ -70,6 +70,7 @@ class ClipRun:
         """Rows of AND prompts, part by part. Never raises: the host would swallow it."""
         if self.windows is not None and self.windows.window is not None:
             try:
+                self.windows.begin_step(params)
                 sort_by_part(params, self.windows.window.length)
                 if self.attention is not None:
                     self.attention.begin_step(self.windows.window)

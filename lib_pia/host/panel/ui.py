@@ -29,7 +29,6 @@ from .presets import PresetRow
 TITLE = FIELD["enabled"].label
 CHART_FIELDS = ("num_frames", "motion", "magnitude", "affinity", "condition_frame")
 WIDE = ("curve", "choices", "pictures", "text", "loras")  # kinds of fields that take a row of their own
-ALONE = ("color_match",)  # fields that do, so that those behind them stand in pairs
 FIRST = (["motion"], ["magnitude"], ["num_frames", "fps"])  # what everybody sees, as it stands in rows
 
 
@@ -63,7 +62,7 @@ def shown_value(field: Field, value: Any) -> Any:
     if field.kind == "text":
         return value or ""
     if field.kind == "loras":
-        return " ".join(f"<{lora.name}:{lora.weight:g}>" for lora in value)
+        return as_text(field, value)
     if field.optional and value is None:
         return 0
     return list(value) if isinstance(value, tuple) else value
@@ -143,16 +142,12 @@ def _rows(fold: str) -> Iterator[list[Field]]:
     for field in FIELDS[1:]:
         if field.fold != fold:
             continue
-        if row and (len(row) == 2 or _is_wide(field) or _is_wide(row[-1])):
+        if row and (len(row) == 2 or field.kind in WIDE or row[-1].kind in WIDE):
             yield row
             row = []
         row.append(field)
     if row:
         yield row
-
-
-def _is_wide(field: Field) -> bool:
-    return field.kind in WIDE or field.name in ALONE
 
 
 def _add_rows(tab: str, fold: str, parts: dict[str, Any]) -> None:
