@@ -1,8 +1,10 @@
 """See a picture move without the WebUI: python -m demo [--once] [--port N] [--data-dir DIR].
 
-Starts minihost, asks its API for a clip of demo/assets/red_star.png, says where the files are, and serves the page. With the trained miniature
-(demo/models) the star moves; without it the weights are random noise and so is the clip, which is said.
+Starts minihost, asks its API for a clip of demo/assets/red_star.png, says where the files are, and serves the page.
+With the trained miniature (demo/models) the star moves; without it the weights are random noise and so is the clip,
+which is said.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -17,14 +19,14 @@ TRAINED = {"Stable-diffusion": ("miniature.safetensors", "miniature.yaml"), "PIA
 
 
 def place_models(models: Path) -> bool:
-    """Put the miniature into the host's folders, or tiny random models where it is missing; True when it is the miniature."""
+    """Put the miniature into the host's folders, or tiny random models where it is missing; True when it is the
+    miniature."""
     sources = [(DEMO / "models" / name, models / kind / name) for kind, names in TRAINED.items() for name in names]
-    sources += [(path, models / "Lora" / path.name) for path in sorted((DEMO / "models").glob("miniature_*.safetensors"))
-                if path.name not in TRAINED["PIA"]]
-    if not all(source.exists() for source, target in sources if target.parent.name != "Lora"):
+    loras = [path for path in (DEMO / "models").glob("miniature_*.safetensors") if path.name not in TRAINED["PIA"]]
+    if not all(source.exists() for source, _ in sources):
         place_random_models(models)
         return False
-    for source, target in sources:
+    for source, target in [*sources, *((path, models / "Lora" / path.name) for path in loras)]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     return True
@@ -35,27 +37,42 @@ def place_random_models(models: Path) -> None:
 
     from tests import tiny_models
 
-    for kind, name, weights in (("Stable-diffusion", "random.safetensors", tiny_models.ldm_checkpoint),
-                                ("PIA", "random_pia.safetensors", tiny_models.official_pia)):
-        target = models / kind / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            save_file({key: value.contiguous() for key, value in weights().items()}, target)
+    for path, weights in (
+        (models / "Stable-diffusion" / "random.safetensors", tiny_models.ldm_checkpoint),
+        (models / "PIA" / "random_pia.safetensors", tiny_models.official_pia),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            save_file({key: value.contiguous() for key, value in weights().items()}, path)
+    (models / "Stable-diffusion" / "random.yaml").write_text(tiny_models.layout())
 
 
 def make_clip(host, trained: bool) -> list[str]:
     """Paths of the files of one clip."""
     answer = host.img2img(
-        prompt=PROMPT, init_images=[host.base64(PICTURE)], width=64, height=64, steps=20 if trained else 4, cfg_scale=1.5, seed=4,
-        sampler_name="Euler", save_images=True, alwayson_scripts={"Animate (PIA)": {"args": [{"magnitude": "large"}]}})
+        prompt=PROMPT,
+        init_images=[host.base64(PICTURE)],
+        width=64,
+        height=64,
+        steps=20 if trained else 4,
+        cfg_scale=1.5,
+        seed=4,
+        sampler_name="Euler",
+        save_images=True,
+        alwayson_scripts={"Animate (PIA)": {"args": [{"magnitude": "large"}]}},
+    )
     return [file["path"] for file in answer["info"]["pia"]]
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m demo", description="Animate a picture with PIA, without the WebUI.")
+    parser = argparse.ArgumentParser(
+        prog="python -m demo", description="Animate a picture with PIA, without the WebUI."
+    )
     parser.add_argument("--once", action="store_true", help="make the clip and exit")
     parser.add_argument("--port", type=int, default=None, help="port of the page (the first free one from 7860 on)")
-    parser.add_argument("--data-dir", type=Path, default=DEMO / "out", help="where models, settings and clips go (default: %(default)s)")
+    parser.add_argument(
+        "--data-dir", type=Path, default=DEMO / "out", help="models, settings, clips (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
 
     from demo.minihost import start

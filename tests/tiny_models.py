@@ -172,6 +172,14 @@ def ldm_checkpoint(seed: int = SEED) -> dict[str, torch.Tensor]:
     return {**unet_to_ldm(weights("unet", seed)), **vae_to_ldm(weights("vae", seed))}
 
 
+def layout(width: int = 32, context_dim: int = 128) -> str:
+    """The yaml that belongs beside `ldm_checkpoint()`: in what it differs from SD1.5's."""
+    return (
+        f"model: {{params: {{unet_config: {{params: {{model_channels: {width}, context_dim: {context_dim}}}}}, "
+        "first_stage_config: {params: {ddconfig: {ch: 32, ch_mult: [1, 2, 2, 2], num_res_blocks: 1}}}}}\n"
+    )
+
+
 def official_pia(seed: int = SEED) -> dict[str, torch.Tensor]:
     """A PIA file's tensors under official keys. Its `conv_in.weight[:, :4]` and `conv_in.bias` differ from the UNet's
     on purpose."""

@@ -87,11 +87,13 @@ def save(unet: nn.Module, path: Path, metadata: dict[str, str]) -> None:
 
 @torch.no_grad()
 def merge(unet: nn.Module, path: Path, strength: float = 1.0) -> None:
-    """Add a LoRA file to the UNet's weights, in place."""
+    """Add a LoRA file, of all layers or of some, to the UNet's weights, in place."""
     tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     for name, layer in targets(unet).items():
-        down, up = tensors[f"{name}.lora_down.weight"], tensors[f"{name}.lora_up.weight"]
-        layer.weight += strength * (up.flatten(1) @ down.flatten(1)).view_as(layer.weight)
+        if (down := tensors.get(f"{name}.lora_down.weight")) is not None:
+            scale = strength * float(tensors.get(f"{name}.alpha", len(down))) / len(down)
+            up = tensors[f"{name}.lora_up.weight"]
+            layer.weight += scale * (up.flatten(1) @ down.flatten(1)).view_as(layer.weight)
 
 
 def train(model: Miniature, run: Run, style: str, steps: int, batch: int = 32, rate: float = 3e-3) -> None:

@@ -8,6 +8,7 @@ meet: styles, the settings page, upscalers with models, other samplers than k-di
     host.img2img(init_images=[host.base64(picture)], steps=4, alwayson_scripts={...})       # the API's answer as a dict
     host.launch(port=7860)                                                                 # the page
 """
+
 from .host import Host, HostResponseError, start
 
 __all__ = ["Host", "HostResponseError", "start"]

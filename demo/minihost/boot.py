@@ -1,4 +1,5 @@
-"""What must be so before `modules` can be imported: the folder on sys.path, flags, k-diffusion without heavy imports."""
+"""What must be so before `modules` can be imported: folder on sys.path, flags, k-diffusion without heavy imports."""
+
 import importlib
 import importlib.util
 import os

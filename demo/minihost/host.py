@@ -1,4 +1,5 @@
 """The running host, as tests and the demo hold it."""
+
 from __future__ import annotations
 
 import base64
@@ -11,23 +12,22 @@ from . import boot
 
 
 def start(data_dir: str | Path, extensions: list[str | Path] = (), flags: list[str] = ()) -> Host:
-    """Boot the host in this process (once), with the API and without the page.
+    """Boot the host in this process (once), with the API; `launch` serves the page too.
 
     `data_dir` holds models/, outputs/, extensions/ as in the WebUI; `extensions` are folders to load besides those in
     it; `flags` are command-line flags of the WebUI.
     """
     more = [part for folder in extensions for part in ("--minihost-extension", str(Path(folder).resolve()))]
     boot.prepare(["--data-dir", str(Path(data_dir).resolve()), "--api", *more, *flags])
-    from modules import _notice_components, paths, script_callbacks, scripts, sd_models, sd_vae, shared  # noqa: F401
+    from modules import script_callbacks, scripts, sd_models, sd_vae, shared
 
     sd_models.list_models()
     sd_vae.refresh_vae_list()
     scripts.load_scripts()
     script_callbacks.ui_settings_callback()
-    shared.opts.onchange("sd_model_checkpoint", sd_models.reload_model_weights, call=False)
-    shared.opts.onchange("sd_vae", sd_vae.reload_vae_weights, call=False)
+    shared.opts.changed = lambda key: sd_models.reload_model_weights() if key == "sd_model_checkpoint" else None
     script_callbacks.before_ui_callback()
-    return Host(Path(data_dir).resolve())
+    return Host()
 
 
 class HostResponseError(Exception):
@@ -39,50 +39,36 @@ class HostResponseError(Exception):
 
 
 class Host:
-    """`modules` is the package as the extension sees it; `client` a FastAPI TestClient; `app` the application."""
+    """`app` is the application, `client` a FastAPI TestClient; `shared`, `scripts` and `sd_models` are of `modules`."""
 
-    def __init__(self, data_dir: Path):
-        import modules
-        from modules import scripts, sd_models, shared
-
-        self.data_dir, self.url = data_dir, None
-        self.modules, self.shared, self.sd_models, self.scripts = modules, shared, sd_models, scripts
-        self._serve_api()
-
-    def _serve_api(self) -> None:
-        """The API without a page: only the scripts' components are made, in no page's Blocks."""
-        import gradio as gr
+    def __init__(self):
         from fastapi import FastAPI
+        from modules import scripts, sd_models, shared, ui
 
-        for runner, is_img2img in ((self.scripts.scripts_txt2img, False), (self.scripts.scripts_img2img, True)):
-            runner.initialize_scripts(is_img2img)
-            with gr.Blocks():
-                for section in ("sampler", "seed"):
-                    runner.setup_ui_for_section(section)
-                runner.setup_ui()
-        self._use(None, FastAPI())
+        self.shared, self.sd_models, self.scripts = shared, sd_models, scripts
+        self.demo = ui.create_ui()
+        self._serve(FastAPI())
 
-    def _use(self, demo, app) -> None:
+    def _serve(self, app) -> None:
         from fastapi.testclient import TestClient
         from modules import script_callbacks
         from modules.api.api import Api
 
-        self.shared.demo = self.demo = demo
         self.app, self.api = app, Api(app)
-        script_callbacks.app_started_callback(demo, app)
+        script_callbacks.app_started_callback(self.shared.demo, app)
         self.client = TestClient(app, raise_server_exceptions=False)
 
     def launch(self, port: int | None = None, server_name: str = "127.0.0.1", block: bool = True) -> str:
-        """Serve page and API. Without `block` in a thread, until `close`; returns the address."""
-        from modules import _page, ui
+        """Serve page and API. Without `block` in a thread, until `demo.close()`; returns the address."""
+        from modules import _page
 
-        assert self.shared.sd_model is not None, "no checkpoint could be loaded"        # the page shows which one it is
-        demo = ui.create_ui()
-        app, self.url = _page.launch(demo, port, server_name)
-        self._use(demo, app)
+        self.shared.sd_model.eval()  # loaded now: the page shows which one it is
+        self.shared.demo = self.demo
+        app, url = _page.launch(self.demo, port, server_name)
+        self._serve(app)
         if block:
             self.wait()
-        return self.url
+        return url
 
     def wait(self) -> None:
         """Until `state.ended` is set, or Ctrl+C."""
@@ -103,15 +89,14 @@ class Host:
             raise HostResponseError(response.status_code, response.json())
         return response.json()
 
-    def txt2img(self, **request) -> dict:
+    def txt2img(self, tab: str = "txt2img", **request) -> dict:
         """POST /sdapi/v1/txt2img; `info` is parsed."""
-        answer = self.post("/sdapi/v1/txt2img", **request)
+        answer = self.post(f"/sdapi/v1/{tab}", **request)
         return {**answer, "info": json.loads(answer["info"])}
 
     def img2img(self, **request) -> dict:
         """POST /sdapi/v1/img2img; `info` is parsed."""
-        answer = self.post("/sdapi/v1/img2img", **request)
-        return {**answer, "info": json.loads(answer["info"])}
+        return self.txt2img("img2img", **request)
 
     @staticmethod
     def base64(image) -> str:

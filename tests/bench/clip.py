@@ -150,7 +150,7 @@ def table(title: str, meter: Meter, steps: int) -> float:
 
 def write_models(folder: Path, full: bool) -> None:
     checkpoint = tiny_models.ldm_checkpoint()
-    motion = tiny_models.official_pia()
+    motion, layout = tiny_models.official_pia(), tiny_models.layout()
     if full:
         from lib_pia.model import PIAModel, official_state_dict
 
@@ -161,11 +161,12 @@ def write_models(folder: Path, full: bool) -> None:
                 parameter.data.normal_(0, 0.02)
         checkpoint = {key: value for key, value in checkpoint.items() if key.startswith("first_stage_model.")}
         checkpoint.update({f"model.diffusion_model.{key}": value for key, value in unet.state_dict().items()})
-        motion = official_state_dict(model)
+        motion, layout = official_state_dict(model), tiny_models.layout(320, 768)
     for kind, name, tensors in (("Stable-diffusion", "bench", checkpoint), ("PIA", "bench", motion)):
         path = folder / "models" / kind / f"{name}.safetensors"
         path.parent.mkdir(parents=True)
         save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+    path.parent.with_name("Stable-diffusion").joinpath("bench.yaml").write_text(layout)
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
-"""`page`: the panel on minihost in headless Chromium. One server and one browser per test session; requests leave 127.0.0.1 never.
+"""`page`: the panel on minihost in headless Chromium. One server and one browser per test session; requests never leave
+127.0.0.1.
 
 The server's download address is `hub`, a local server that plays Hugging Face as each test wishes.
-PIA_WEBUI_URL: the address of a running WebUI on this machine; the tests then drive its page instead. It must have the extension, a
-PIA model that fits the selected checkpoint, and `--api`; outputs land in its folders. The download's address cannot be set through the API, so
-the tests of the download need a server of their own and are left out then.
+PIA_WEBUI_URL: the address of a running WebUI on this machine; the tests then drive its page instead. It must have the
+extension, a PIA model that fits the selected checkpoint, and `--api`; outputs land in its folders. The download's
+address cannot be set through the API, so the tests of the download need a server of their own and are left out then.
 """
+
 from __future__ import annotations
 
 import json
@@ -25,7 +27,7 @@ from PIL.PngImagePlugin import PngInfo
 from .hub import Hub
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 120_000              # milliseconds: the machine may be busy
+PATIENCE = 120_000  # milliseconds: the machine may be busy
 
 
 def pytest_collection_modifyitems(items):
@@ -48,11 +50,23 @@ class Server:
     def __init__(self, folder: Path, flags: tuple[str, ...] = (), settings: dict | None = None) -> None:
         self.port, self.folder = free_port(), folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps({"outdir_img2img_samples": str(folder / "outputs"),
-                                                        "outdir_txt2img_samples": str(folder / "outputs"), **(settings or {})}))
+        (folder / "config.json").write_text(
+            json.dumps(
+                {
+                    "outdir_img2img_samples": str(folder / "outputs"),
+                    "outdir_txt2img_samples": str(folder / "outputs"),
+                    **(settings or {}),
+                }
+            )
+        )
         self.log = (folder / "server.log").open("wb")
-        self.process = subprocess.Popen([sys.executable, "-m", "tests.e2e.serve", str(folder), str(self.port), *flags], cwd=ROOT,
-                                        stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.serve", str(folder), str(self.port), *flags],
+            cwd=ROOT,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         self.url = f"http://127.0.0.1:{self.port}/"
 
     def wait(self) -> Server:
@@ -65,12 +79,16 @@ class Server:
                     return self
                 except (urllib.error.URLError, OSError):
                     time.sleep(0.2)
-        raise RuntimeError("minihost did not start:\n" + (self.folder / "server.log").read_text(errors="replace")[-3000:])
+        raise RuntimeError(
+            "minihost did not start:\n" + (self.folder / "server.log").read_text(errors="replace")[-3000:]
+        )
 
     def options(self, **values) -> None:
         """Changes settings through the API."""
         data = json.dumps(values).encode()
-        request = urllib.request.Request(self.url + "sdapi/v1/options", data=data, headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.url + "sdapi/v1/options", data=data, headers={"Content-Type": "application/json"}
+        )
         urllib.request.urlopen(request, timeout=120).close()
 
     def stop(self) -> None:
@@ -126,14 +144,27 @@ def browser():
 
 
 def open_page(browser, url: str, without: str = "", **context):
-    """The WebUI's page; `page.problems` collects errors of its scripts. Files with `without` in their address are not answered."""
+    """The WebUI's page; `page.problems` collects errors of its scripts. Files with `without` in their address are not
+    answered."""
     page = browser.new_context(viewport={"width": 1280, "height": 1600}, **context).new_page()
     page.set_default_timeout(PATIENCE)
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("console", lambda message: page.problems.append(message.text) if "PIA" in message.text and message.type == "error" else None)
-    page.route("**/*", lambda route: route.continue_() if route.request.url.startswith(("http://127.0.0.1", "data:", "blob:"))
-               and not (without and without in route.request.url) else route.abort())
+    page.on(
+        "console",
+        lambda message: (
+            page.problems.append(message.text) if "PIA" in message.text and message.type == "error" else None
+        ),
+    )
+    page.route(
+        "**/*",
+        lambda route: (
+            route.continue_()
+            if route.request.url.startswith(("http://127.0.0.1", "data:", "blob:"))
+            and not (without and without in route.request.url)
+            else route.abort()
+        ),
+    )
     page.goto(url, wait_until="domcontentloaded")
     page.wait_for_selector("#txt2img_prompt textarea")
     return page
@@ -192,12 +223,18 @@ def open_fold(page, fold: str, tab: str = "img2img") -> None:
 
 def value(page, name: str, tab: str = "img2img") -> str:
     """What a component of the panel holds."""
-    return page.evaluate("([tab, name]) => pia.read({part: (part) => gradioApp().querySelector(`#${tab}_pia_${part}`)}, name)", [tab, name])
+    return page.evaluate(
+        "([tab, name]) => pia.read({part: (part) => gradioApp().querySelector(`#${tab}_pia_${part}`)}, name)",
+        [tab, name],
+    )
 
 
 def wait_value(page, name: str, wanted: str, tab: str = "img2img") -> None:
-    page.wait_for_function("([tab, name, wanted]) => pia.read({part: (part) => gradioApp().querySelector(`#${tab}_pia_${part}`)}, name) === wanted",
-                           arg=[tab, name, wanted])
+    page.wait_for_function(
+        "([tab, name, wanted]) => "
+        "pia.read({part: (part) => gradioApp().querySelector(`#${tab}_pia_${part}`)}, name) === wanted",
+        arg=[tab, name, wanted],
+    )
 
 
 def draw_picture(path: Path, infotext: str = "", size: int = 64) -> Path:

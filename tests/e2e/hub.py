@@ -1,4 +1,5 @@
 """A local server that plays Hugging Face: whole, by ranges, cut off, slow, refusing."""
+
 from __future__ import annotations
 
 import threading
@@ -6,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Hub:
-    """`content` is what /pia.ckpt holds; `cut` bytes of an answer are sent before the connection ends; `status` other than 200 refuses;
-    while `gate` is not set, answers wait in their middle. `ranges` collects the Range headers."""
+    """`content` is what /pia.ckpt holds; `cut` bytes of an answer are sent before the connection ends; `status` other
+    than 200 refuses; while `gate` is not set, answers wait in their middle. `ranges` collects the Range headers."""
 
     def __init__(self) -> None:
         self.reset()
@@ -48,9 +49,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.send_header("ETag", hub.tag)
             self.end_headers()
             end = len(data) if hub.cut is None else hub.cut
-            self.wfile.write(data[:end // 2])
+            self.wfile.write(data[: end // 2])
             hub.gate.wait(120)
-            self.wfile.write(data[end // 2:end])
+            self.wfile.write(data[end // 2 : end])
 
         def _start(self) -> int:
             asked = self.headers.get("Range")

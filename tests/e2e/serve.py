@@ -1,4 +1,5 @@
-"""Serves minihost with tiny models for the browser tests: python -m tests.e2e.serve DATA_DIR PORT [flags of the WebUI]."""
+"""minihost with tiny models for the browser tests: python -m tests.e2e.serve DATA_DIR PORT [flags of the WebUI]."""
+
 import sys
 from pathlib import Path
 

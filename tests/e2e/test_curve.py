@@ -1,4 +1,5 @@
 """The affinity curve: what it shows, and drawing it by mouse and keyboard."""
+
 import pytest
 from playwright.sync_api import expect
 
@@ -14,13 +15,19 @@ def numbers(page, tab="img2img"):
 
 def shown(page, tab="img2img"):
     """The numbers that the chart draws, to 2 digits."""
-    return page.evaluate("""tab => [...gradioApp().querySelectorAll(`#${tab}_pia_chart .pia-dot`)]
-        .map(dot => Math.round(100 * (1 - (dot.getAttribute("cy") - 26) / 180)) / 100)""", tab)
+    return page.evaluate(
+        """tab => [...gradioApp().querySelectorAll(`#${tab}_pia_chart .pia-dot`)]
+        .map(dot => Math.round(100 * (1 - (dot.getAttribute("cy") - 26) / 180)) / 100)""",
+        tab,
+    )
 
 
 def wait_shown(page, wanted, tab="img2img"):
-    page.wait_for_function("""([tab, wanted]) => JSON.stringify([...gradioApp().querySelectorAll(`#${tab}_pia_chart .pia-dot`)]
-        .map(dot => Math.round(100 * (1 - (dot.getAttribute("cy") - 26) / 180)) / 100)) === JSON.stringify(wanted)""", arg=[tab, wanted])
+    page.wait_for_function(
+        """([tab, wanted]) => JSON.stringify([...gradioApp().querySelectorAll(`#${tab}_pia_chart .pia-dot`)]
+        .map(dot => Math.round(100 * (1 - (dot.getAttribute("cy") - 26) / 180)) / 100)) === JSON.stringify(wanted)""",
+        arg=[tab, wanted],
+    )
 
 
 def points(page):
@@ -36,12 +43,16 @@ def curve(page):
 def at(page, frame, affinity):
     """Where a frame's affinity is on the screen."""
     page.locator("#img2img_pia_chart svg").scroll_into_view_if_needed()
-    return page.evaluate("""([frame, affinity]) => {
-        const plot = gradioApp().querySelector("#img2img_pia_chart svg"), last = plot.querySelectorAll(".pia-dot").length - 1;
+    return page.evaluate(
+        """([frame, affinity]) => {
+        const plot = gradioApp().querySelector("#img2img_pia_chart svg");
+        const last = plot.querySelectorAll(".pia-dot").length - 1;
         const x = 46 + (plot.viewBox.baseVal.width - 60) * frame / last;
         const spot = new DOMPoint(x, 26 + 180 * (1 - affinity)).matrixTransform(plot.getScreenCTM());
         return [spot.x, spot.y];
-    }""", [frame, affinity])
+    }""",
+        [frame, affinity],
+    )
 
 
 def drag(page, start, end):
@@ -55,7 +66,9 @@ def test_it_shows_what_the_server_will_use(curve):
     curve.locator("#img2img_pia_magnitude label", has_text="large").click()
     wait_shown(curve, [1.0, 0.8, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7])
     curve.locator("#img2img_pia_motion label", has_text="loop").click()
-    curve.wait_for_function("Math.abs(gradioApp().querySelectorAll('#img2img_pia_chart .pia-dot')[7].getAttribute('cy') - 26) < 1")
+    curve.wait_for_function(
+        "Math.abs(gradioApp().querySelectorAll('#img2img_pia_chart .pia-dot')[7].getAttribute('cy') - 26) < 1"
+    )
 
 
 def test_its_axis_is_named(curve):
@@ -129,7 +142,9 @@ def test_typed_numbers_become_the_curve_and_another_motion_clears_them(curve):
 def test_numbers_that_cannot_be_used_get_the_servers_sentence(curve):
     open_fold(curve, "longer")
     curve.fill("#img2img_pia_affinity textarea", "1, 7")
-    curve.wait_for_function("gradioApp().querySelector('#img2img_pia_chart .pia-message').textContent.includes('from 0 to 1')")
+    curve.wait_for_function(
+        "gradioApp().querySelector('#img2img_pia_chart .pia-message').textContent.includes('from 0 to 1')"
+    )
 
 
 def test_each_tab_has_its_own(curve):
@@ -147,7 +162,9 @@ def test_the_motion_of_a_clip_becomes_the_curve(curve, tmp_path):
     written = numbers(curve)
     assert len(written) == 8 and written[0] == 1.0 and min(written[1:]) < 0.95
     message = curve.locator("#img2img_pia_chart .pia-message")
-    curve.locator("#img2img_pia_magnitude label", has_text="small").click()  # the chart asks again, and gets the same numbers
+    curve.locator(
+        "#img2img_pia_magnitude label", has_text="small"
+    ).click()  # the chart asks again, and gets the same numbers
     curve.wait_for_timeout(1000)
     assert "moves.gif" in message.inner_text()
     curve.locator("#img2img_pia_motion label", has_text="animate").click()
@@ -156,5 +173,7 @@ def test_the_motion_of_a_clip_becomes_the_curve(curve, tmp_path):
 
 def test_a_file_that_is_no_clip_gets_a_sentence(curve, tmp_path):
     curve.set_input_files("#img2img_pia_chart input[type=file]", draw_clip(tmp_path / "one.gif", frames=1))
-    curve.wait_for_function("gradioApp().querySelector('#img2img_pia_chart .pia-message').textContent.includes('frame')")
+    curve.wait_for_function(
+        "gradioApp().querySelector('#img2img_pia_chart .pia-message').textContent.includes('frame')"
+    )
     assert value(curve, "motion") == "animate"

@@ -47,11 +47,15 @@ def test_a_moved_point_stays_between_its_neighbours_and_in_range(curve):
 
 def test_a_files_frames_have_the_affinity_of_the_clips(curve):
     assert curve("overFile", [1, 0.5, 0], 3, False) == [1, 0.5, 0]
-    assert curve("overFile", [1, 0.5, 0], 5, False) == [1, 0.75, 0.5, 0.25, 0]          # interpolated
-    assert curve("overFile", [1, 0.5, 0], 4, True) == [1, 0.5, 0, 0.5]                  # there and back
+    assert curve("overFile", [1, 0.5, 0], 5, False) == [1, 0.75, 0.5, 0.25, 0]  # interpolated
+    assert curve("overFile", [1, 0.5, 0], 4, True) == [1, 0.5, 0, 0.5]  # there and back
     assert curve("overFile", [1], 2, False) == [1, 1]
 
 
 def test_text_and_sameness(curve):
     assert curve("text", [1, 0.25]) == "1, 0.25"
-    assert curve("same", [1, 0.5], [1, 0.5004]) and not curve("same", [1, 0.5], [1, 0.51]) and not curve("same", [1], [1, 1])
+    assert (
+        curve("same", [1, 0.5], [1, 0.5004])
+        and not curve("same", [1, 0.5], [1, 0.51])
+        and not curve("same", [1], [1, 1])
+    )

@@ -1,5 +1,6 @@
-"""One more host, as people run it elsewhere: behind a proxy under a sub-path, with passwords, without gradio's queue, in Chinese, with
-saved values in ui-config.json."""
+"""One more host, as people run it elsewhere: behind a proxy under a sub-path, with passwords, without gradio's queue,
+in Chinese, with saved values in ui-config.json."""
+
 from __future__ import annotations
 
 import json
@@ -28,8 +29,14 @@ def proxy_handler(port: int) -> type[BaseHTTPRequestHandler]:
             if not self.path.startswith(PREFIX + "/"):
                 return self.send_error(404)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or None
-            headers = {name: text for name, text in self.headers.items() if name.lower() not in ("content-length", "connection")}
-            request = urllib.request.Request(f"http://127.0.0.1:{port}{self.path[len(PREFIX):]}", data=body, headers=headers, method=self.command)
+            headers = {
+                name: text
+                for name, text in self.headers.items()
+                if name.lower() not in ("content-length", "connection")
+            }
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}{self.path[len(PREFIX) :]}", data=body, headers=headers, method=self.command
+            )
             try:
                 answer = opener.open(request, timeout=300)
             except urllib.error.HTTPError as error:
@@ -55,8 +62,11 @@ def proxy_handler(port: int) -> type[BaseHTTPRequestHandler]:
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "ui-config.json").write_text(json.dumps({"customscript/pia.py/img2img/Frames/value": 12}))
-    server = Server(folder, ("--subpath", PREFIX[1:], "--gradio-auth", "me:secret", "--api-auth", "api:other", "--no-gradio-queue"),
-                    {"localization": "zh_CN"})
+    server = Server(
+        folder,
+        ("--subpath", PREFIX[1:], "--gradio-auth", "me:secret", "--api-auth", "api:other", "--no-gradio-queue"),
+        {"localization": "zh_CN"},
+    )
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), proxy_handler(server.port))
     proxy.daemon_threads = True
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
@@ -77,7 +87,12 @@ def elsewhere(browser, address):
     page.set_default_timeout(PATIENCE)
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.route("**/*", lambda route: route.continue_() if route.request.url.startswith(("http://127.0.0.1", "data:", "blob:")) else route.abort())
+    page.route(
+        "**/*",
+        lambda route: (
+            route.continue_() if route.request.url.startswith(("http://127.0.0.1", "data:", "blob:")) else route.abort()
+        ),
+    )
     page.goto(address + "?__theme=dark", wait_until="domcontentloaded")
     page.wait_for_selector("#txt2img_prompt textarea")
     show_tab(page, "img2img")
@@ -100,7 +115,8 @@ def test_the_panel_fits_a_narrow_dark_page(elsewhere):
     plot = elsewhere.locator("#img2img_pia_chart svg").bounding_box()
     assert plot["x"] >= 0 and plot["x"] + plot["width"] <= 420
     light, dark = elsewhere.evaluate("""() => ["color", "backgroundColor"].map((name) => {
-        const [r, g, b] = getComputedStyle(document.querySelector("#img2img_pia_chart .pia-reset"))[name].match(/[0-9.]+/g).map(Number);
+        const style = getComputedStyle(document.querySelector("#img2img_pia_chart .pia-reset"));
+        const [r, g, b] = style[name].match(/[0-9.]+/g).map(Number);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     })""")
     assert light - dark > 100
@@ -110,7 +126,9 @@ def test_strangers_get_nothing_and_api_clients_their_routes(elsewhere, address):
     def ask(path, *auth):
         request = urllib.request.Request(address + path)
         if auth:
-            request.add_header("Authorization", "Basic " + __import__("base64").b64encode(":".join(auth).encode()).decode())
+            request.add_header(
+                "Authorization", "Basic " + __import__("base64").b64encode(":".join(auth).encode()).decode()
+            )
         try:
             return urllib.request.urlopen(request, timeout=120).status
         except urllib.error.HTTPError as error:
@@ -122,7 +140,10 @@ def test_strangers_get_nothing_and_api_clients_their_routes(elsewhere, address):
 
 
 def test_parts_that_are_missing_break_nothing(elsewhere):
-    elsewhere.evaluate("for (const name of ['affinity', 'condition_frame', 'model']) document.querySelector(`#img2img_pia_${name}`).remove()")
+    elsewhere.evaluate(
+        "for (const name of ['affinity', 'condition_frame', 'model']) "
+        "document.querySelector(`#img2img_pia_${name}`).remove()"
+    )
     elsewhere.locator("#img2img_pia_chart .pia-point").nth(1).focus()
     elsewhere.keyboard.press("ArrowUp")
     elsewhere.locator("#img2img_pia_magnitude label").nth(2).click()

@@ -1,4 +1,5 @@
 """What the panel says before Generate is pressed, and the download of the PIA model."""
+
 import pytest
 
 from .conftest import draw_picture, wait_value
@@ -23,7 +24,9 @@ def empty(page, server, hub, tmp_path):
 
 
 def said(page, text):
-    page.wait_for_function("([notice, text]) => document.querySelector(notice).innerText.includes(text)", arg=[NOTICE, text])
+    page.wait_for_function(
+        "([notice, text]) => document.querySelector(notice).innerText.includes(text)", arg=[NOTICE, text]
+    )
 
 
 def test_one_press_gets_the_model(empty, server, hub, tmp_path):
@@ -43,28 +46,42 @@ def test_a_refusal_is_said_with_the_way_by_hand(empty, hub, tmp_path):
 
 
 def test_words_of_the_picture_can_be_added_to_the_prompt(page, tmp_path):
-    infotext = "a <b>disc</b>, sks toy <lora:sunny:0.8>\nSteps: 4, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64, Model: elsewhere"
-    page.evaluate("document.querySelector('#img2img_pia_enabled-checkbox input').checked || "
-                  "document.querySelector('#img2img_pia_enabled-visible-checkbox').click()")
+    infotext = (
+        "a <b>disc</b>, sks toy <lora:sunny:0.8>\n"
+        "Steps: 4, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64, Model: elsewhere"
+    )
+    page.evaluate(
+        "document.querySelector('#img2img_pia_enabled-checkbox input').checked || "
+        "document.querySelector('#img2img_pia_enabled-visible-checkbox').click()"
+    )
     page.fill("#img2img_prompt textarea", "a <b>disc</b>")
     if page.locator("#img2img_image button[aria-label=Clear]").count():
         page.click("#img2img_image button[aria-label=Clear]")
     page.set_input_files("#img2img_image input[type=file]", draw_picture(tmp_path / "made.png", infotext))
     said(page, "<lora:sunny:0.8>, sks toy")
     page.click(f"{NOTICE} button:text-is('Add to the prompt')")
-    page.wait_for_function("document.querySelector('#img2img_prompt textarea').value === 'a <b>disc</b>, <lora:sunny:0.8>, sks toy'")
+    page.wait_for_function(
+        "document.querySelector('#img2img_prompt textarea').value === 'a <b>disc</b>, <lora:sunny:0.8>, sks toy'"
+    )
     page.wait_for_function(f"!document.querySelector('{NOTICE}').innerText.includes('lacks')")
     assert page.locator(f"{NOTICE} b").count() == 0
     wait_value(page, "motion", "animate")
 
 
 def test_the_inpaint_tabs_picture_counts_while_it_is_shown(page, tmp_path):
-    page.evaluate("document.querySelector('#img2img_pia_enabled-checkbox input').checked || "
-                  "document.querySelector('#img2img_pia_enabled-visible-checkbox').click()")
+    page.evaluate(
+        "document.querySelector('#img2img_pia_enabled-checkbox input').checked || "
+        "document.querySelector('#img2img_pia_enabled-visible-checkbox').click()"
+    )
     page.fill("#img2img_prompt textarea", "a disc")
     page.click("#mode_img2img > .tab-nav > button:text-is('Inpaint')")
-    hidden = page.add_style_tag(content="#img2maskimg img { display: none }")  # as gradio does while its drawing surface shows the picture
-    page.set_input_files("#img2maskimg input[type=file]", draw_picture(tmp_path / "made.png", "a disc, zwx\nSteps: 4, Seed: 1, Size: 64x64"))
+    hidden = page.add_style_tag(
+        content="#img2maskimg img { display: none }"
+    )  # as gradio does while its drawing surface shows the picture
+    page.set_input_files(
+        "#img2maskimg input[type=file]",
+        draw_picture(tmp_path / "made.png", "a disc, zwx\nSteps: 4, Seed: 1, Size: 64x64"),
+    )
     said(page, "zwx")
     page.click("#mode_img2img > .tab-nav > button:text-is('img2img')")
     page.wait_for_function(f"!document.querySelector('{NOTICE}').innerText.includes('zwx')")

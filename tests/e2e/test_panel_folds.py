@@ -17,8 +17,10 @@ def header(page, fold):
 
 
 def said(page, fold, text):
-    page.wait_for_function("([fold, text]) => document.querySelector(`#img2img_pia_${fold}_fold > .label-wrap > span`).innerText === text",
-                           arg=[fold, text])
+    page.wait_for_function(
+        "([fold, text]) => document.querySelector(`#img2img_pia_${fold}_fold > .label-wrap > span`).innerText === text",
+        arg=[fold, text],
+    )
 
 
 def test_presets_and_five_controls_are_seen(page):
@@ -34,7 +36,7 @@ def test_a_header_says_what_is_not_the_default(page):
     for fold in FOLDS:
         open_fold(page, fold)
     boxes = page.locator("#img2img_pia_formats input")
-    for index in (1, 3):                                # mp4 off, webm on
+    for index in (1, 3):  # mp4 off, webm on
         boxes.nth(index).click()
     page.locator("#img2img_pia_interpolate label").nth(1).click()
     page.locator("#img2img_pia_ping_pong input").check()
@@ -63,7 +65,9 @@ def test_the_model_that_counts_is_the_one_that_is_shown(page, typed, key):
     open_fold(page, "files")
     field = page.locator("#img2img_pia_model input")
     page.evaluate("""() => { window.chosen = null; const send = window.fetch;
-        window.fetch = (address, ...rest) => { const m = String(address).match(/status\\?model=(.*)/); if (m) window.chosen = decodeURIComponent(m[1]);
+        window.fetch = (address, ...rest) => {
+            const m = String(address).match(/status\\?model=(.*)/);
+            if (m) window.chosen = decodeURIComponent(m[1]);
             return send(address, ...rest); }; }""")
     field.click()
     field.press("Control+A")
@@ -73,5 +77,7 @@ def test_the_model_that_counts_is_the_one_that_is_shown(page, typed, key):
     page.locator("#img2img_pia_fps input").first.click()
     page.wait_for_timeout(600)
     assert value(page, "model") != ""
-    page.evaluate("pia.write({part: (name) => gradioApp().querySelector(`#img2img_pia_${name}`)}, 'model', 'Automatic')")
+    page.evaluate(
+        "pia.write({part: (name) => gradioApp().querySelector(`#img2img_pia_${name}`)}, 'model', 'Automatic')"
+    )
     wait_value(page, "model", "Automatic")

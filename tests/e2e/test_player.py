@@ -1,4 +1,5 @@
 """The player, and the way of a clip's settings through infotext back into the panel."""
+
 import pytest
 
 from .conftest import draw_picture, make_clip, open_fold, open_page, open_panel, show_tab, value, wait_value
@@ -26,11 +27,14 @@ def test_the_clip_plays_and_can_be_stepped(player):
     player.wait_for_function(f"!document.querySelector('{PLAYER}video').paused")
     press(player, "Pause")
     player.wait_for_function(f"document.querySelector('{PLAYER}video').paused")
-    player.evaluate("""selector => {
+    player.evaluate(
+        """selector => {
         const seek = document.querySelector(selector);
         seek.value = 3;
         seek.dispatchEvent(new Event("input"));
-    }""", PLAYER + ".pia-seek")
+    }""",
+        PLAYER + ".pia-seek",
+    )
     assert player.evaluate(NUMBER) == "Frame 3 (0 to 7)"
     player.locator(PLAYER + ".pia-player").get_by_label("Next frame").click()
     assert player.evaluate(NUMBER) == "Frame 4 (0 to 7)"
@@ -53,7 +57,14 @@ def test_the_stage_obeys_the_keyboard(player):
     player.locator(PLAYER + ".pia-stage").focus()
     player.keyboard.press("Space")
     player.wait_for_function(paused)
-    for key, frame in (("Home", 0), ("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", 7), ("ArrowRight", 7)):
+    for key, frame in (
+        ("Home", 0),
+        ("ArrowRight", 1),
+        ("ArrowRight", 2),
+        ("ArrowLeft", 1),
+        ("End", 7),
+        ("ArrowRight", 7),
+    ):
         player.keyboard.press(key)
         assert player.evaluate(NUMBER) == f"Frame {frame} (0 to 7)"
     player.locator(PLAYER + ".pia-seek").focus()
@@ -69,14 +80,18 @@ def test_the_ruler_has_a_place_for_every_frame_and_its_affinity(player):
     canvas = player.locator(PLAYER + ".pia-ruler-curve")
     seek = player.locator(PLAYER + ".pia-seek")
     assert (seek.get_attribute("max"), canvas.bounding_box()["width"]) == ("7", seek.bounding_box()["width"])
-    highest = player.evaluate("""canvas => {                 // the topmost painted row in the column of each frame
+    highest = player.evaluate(
+        """canvas => {                 // the topmost painted row in the column of each frame
         const pen = canvas.getContext("2d"), { width, height } = canvas;
         return [0, 7].map((frame) => {
-            const data = pen.getImageData(Math.round(5 + (width - 10) * frame / 7) - (frame ? 1 : 0), 0, 1, height).data;
+            const column = Math.round(5 + (width - 10) * frame / 7) - (frame ? 1 : 0);
+            const data = pen.getImageData(column, 0, 1, height).data;
             return [...Array(height).keys()].findIndex((row) => data[4 * row + 3] > 90);
         });
-    }""", canvas.element_handle())
-    assert 0 <= highest[0] < highest[1]             # 1.0 at the picture, 0.75 at the end
+    }""",
+        canvas.element_handle(),
+    )
+    assert 0 <= highest[0] < highest[1]  # 1.0 at the picture, 0.75 at the end
 
 
 def test_the_clip_is_under_the_gallery_at_its_width(player):
@@ -90,11 +105,14 @@ def test_the_clip_is_under_the_gallery_at_its_width(player):
 def test_the_picture_can_be_laid_over(player):
     picture = player.locator(PLAYER + ".pia-picture")
     assert not picture.is_visible()
-    player.evaluate("""selector => {
+    player.evaluate(
+        """selector => {
         const compare = document.querySelector(selector);
         compare.value = 50;
         compare.dispatchEvent(new Event("input"));
-    }""", PLAYER + "input[aria-label='Compare with the picture']")
+    }""",
+        PLAYER + "input[aria-label='Compare with the picture']",
+    )
     assert picture.is_visible()
     player.wait_for_function(f"document.querySelector('{PLAYER}.pia-picture').naturalWidth > 0")
 
@@ -119,7 +137,7 @@ def test_a_frame_goes_back_to_img2img_with_its_settings(player):
 
 def test_a_frame_becomes_the_condition_picture_and_the_settings_stay(player):
     player.fill("#img2img_prompt textarea", "something else")
-    for key in ("End", "Home"):                     # one of them is another picture than the one that is there
+    for key in ("End", "Home"):  # one of them is another picture than the one that is there
         before = player.get_attribute("#img2img_image img", "src")
         player.locator(PLAYER + ".pia-stage").focus()
         player.keyboard.press(key)
@@ -135,32 +153,47 @@ def test_a_clip_can_be_continued(player):
     number = player.inner_text(PLAYER + ".pia-clip button[aria-pressed=true]").split()[-1]
     press(player, "Continue")
     wait_value(player, "continue_from", f"clip:{number}")
-    player.wait_for_function("document.querySelector('#img2img_pia_longer_fold .label-wrap').innerText.includes('Continue')")
+    player.wait_for_function(
+        "document.querySelector('#img2img_pia_longer_fold .label-wrap').innerText.includes('Continue')"
+    )
     player.click("#img2img_pia_longer_fold button:text-is('Do not continue')")
     wait_value(player, "continue_from", "")
-    player.wait_for_function("!document.querySelector('#img2img_pia_longer_fold .label-wrap').innerText.includes('Continue')")
+    player.wait_for_function(
+        "!document.querySelector('#img2img_pia_longer_fold .label-wrap').innerText.includes('Continue')"
+    )
 
 
 def test_png_info_reads_a_clip_and_sends_every_field_back(player, clip_made, server):
     gif = max(server.outputs().rglob("*.gif"))
     infotext_fields = {"affinity": "1, 0.25, 0.5", "num_frames": "12", "fps": "5", "condition_frame": "2"}
-    player.evaluate("""fields => {
+    player.evaluate(
+        """fields => {
         const panel = {part: (name) => gradioApp().querySelector(`#img2img_pia_${name}`)};
         for (const [name, text] of Object.entries(fields)) pia.write(panel, name, text);
-    }""", {**infotext_fields, "magnitude": "large"})
+    }""",
+        {**infotext_fields, "magnitude": "large"},
+    )
     show_tab(player, "PNG Info")
     player.set_input_files("#pnginfo_image input[type=file]", gif)
     player.wait_for_function("document.querySelector('#tab_pnginfo').innerText.includes('PIA frames: 8')")
     player.click("#tab_pnginfo button:has-text('Send to img2img')")
     wait_value(player, "num_frames", "8")
     wait_value(player, "affinity", "")
-    assert [value(player, name) for name in ("motion", "magnitude", "fps", "condition_frame")] == ["animate", "moderate", "8", "0"]
+    assert [value(player, name) for name in ("motion", "magnitude", "fps", "condition_frame")] == [
+        "animate",
+        "moderate",
+        "8",
+        "0",
+    ]
     assert player.evaluate("document.querySelector('#img2img_pia_enabled-checkbox input').checked")
 
 
 def test_a_pasted_curve_is_drawn(player):
     show_tab(player, "img2img")
-    infotext = "a disc\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64, PIA enabled: True, PIA frames: 4, PIA affinity: 1.0 0.2 0.4 0.6"
+    infotext = (
+        "a disc\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64, PIA enabled: True, PIA frames: 4, "
+        "PIA affinity: 1.0 0.2 0.4 0.6"
+    )
     player.fill("#img2img_prompt textarea", infotext)
     player.click("#img2img_tools #paste")
     wait_value(player, "affinity", "1, 0.2, 0.4, 0.6")
@@ -182,7 +215,7 @@ def test_a_second_page_shows_the_clip_and_has_fields_of_its_own(player, browser,
 
 
 def test_the_panel_makes_a_clip_without_its_scripts(browser, server, tmp_path):
-    """Numbers field and Generate are the WebUI's own; only chart, player and notices need the extension's JavaScript."""
+    """Numbers field and Generate are the WebUI's own; only chart, player and notices need our JavaScript."""
     page = open_page(browser, server.url, without="javascript/pia")
     assert page.evaluate("typeof pia") == "undefined"
     before = len(list(server.outputs().rglob("*.gif")))
@@ -207,11 +240,13 @@ def test_a_clip_can_be_taken_off_the_list(player, server):
     """Its files stay; a player without clips is not there, and comes with the next one."""
     files = len(list(server.outputs().rglob("*.gif")))
     clips = player.locator(PLAYER + ".pia-clip")
-    while clips.count():                            # the server's list, which other pages add to
+    while clips.count():  # the server's list, which other pages add to
         name = clips.first.inner_text()
         clips.first.get_by_role("button", name="off the list").click()
-        player.wait_for_function("([selector, name]) => ![...document.querySelectorAll(selector)].some((clip) => clip.innerText === name)",
-                                 arg=[PLAYER + ".pia-clip", name])
+        player.wait_for_function(
+            "([selector, name]) => ![...document.querySelectorAll(selector)].some((clip) => clip.innerText === name)",
+            arg=[PLAYER + ".pia-clip", name],
+        )
     assert not player.locator(PLAYER + ".pia-player").is_visible()
     assert len(list(server.outputs().rglob("*.gif"))) == files
     make_clip(player)

@@ -26,8 +26,11 @@ def reloaded(clip_made, browser, server):
 def playing(page, tab):
     show_tab(page, tab)
     page.locator(f"{PLAYER.format(tab)}.pia-stage").scroll_into_view_if_needed()
-    page.wait_for_function("selector => { const video = document.querySelector(selector); return video && !video.paused; }",
-                           arg=PLAYER.format(tab) + "video", timeout=20_000)
+    page.wait_for_function(
+        "selector => { const video = document.querySelector(selector); return video && !video.paused; }",
+        arg=PLAYER.format(tab) + "video",
+        timeout=20_000,
+    )
 
 
 def test_the_hosts_own_scripts_run_beside_clips(reloaded):
@@ -40,7 +43,7 @@ def test_the_hosts_own_scripts_run_beside_clips(reloaded):
 @pytest.mark.parametrize("tab", ["txt2img", "img2img"])
 def test_a_playing_clip_changes_nothing_in_the_document(reloaded, tab):
     playing(reloaded, tab)
-    reloaded.wait_for_timeout(1500)                 # until the tab itself has settled
+    reloaded.wait_for_timeout(1500)  # until the tab itself has settled
     assert reloaded.evaluate(COUNT, 4000) <= 5
 
 

@@ -1,7 +1,7 @@
 """The colours of MP4 and WebM as Chromium shows them, against the frames.
 
-A decoder that works by the file's tags (ffmpeg) cannot see what is wrong with them: Chromium takes BT.601 for a file of fewer than 720
-rows whose primaries are unknown, and its conversion without a GPU cannot hold BT.709's factor for blue.
+A decoder that works by the file's tags (ffmpeg) cannot see what is wrong with them: Chromium takes BT.601 for a file of
+fewer than 720 rows whose primaries are unknown, and its conversion without a GPU cannot hold BT.709's factor for blue.
 """
 
 import base64
@@ -17,7 +17,14 @@ COLORS = [
     (0, 0, 255), (255, 255, 0), (0, 255, 0), (0, 0, 0),
 ]  # fmt: skip
 COLUMNS = 4
-CASES = [((64, 64), 1), ((64, 64), 2), ((65, 63), 2), ((512, 512), 1), ((511, 385), 2), ((768, 768), 1)]  # (rows, columns)
+CASES = [
+    ((64, 64), 1),
+    ((64, 64), 2),
+    ((65, 63), 2),
+    ((512, 512), 1),
+    ((511, 385), 2),
+    ((768, 768), 1),
+]  # (rows, columns)
 
 DECODE = """async ({address, times}) => {
     const video = document.createElement("video");
@@ -65,7 +72,8 @@ def clip_of_fields(height: int, width: int, count: int = 2) -> np.ndarray:
 
 
 def colors_of(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The colour of each field in each frame, [frames, fields, 3]: the median, which the encoder's noise does not move."""
+    """The colour of each field in each frame, [frames, fields, 3]: the median, which noise of the encoder does not
+    move."""
     return np.stack([np.median(frames[(slice(None), *place)], axis=(1, 2)) for place in fields(height, width)], 1)
 
 

@@ -1,4 +1,5 @@
 """What the host tests share: short clips by the API, and how to look at what comes back."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -14,7 +15,7 @@ def picture(width: int = SIZE, height: int = SIZE) -> Image.Image:
     """A gradient with a square in it: the same bytes every time."""
     y, x = np.mgrid[0:height, 0:width]
     values = np.stack([x * 255 // width, y * 255 // height, np.full_like(x, 128)], axis=-1).astype(np.uint8)
-    values[height // 4:height // 2, width // 4:width // 2] = (255, 30, 30)
+    values[height // 4 : height // 2, width // 4 : width // 2] = (255, 30, 30)
     return Image.fromarray(values)
 
 
@@ -23,8 +24,16 @@ def pia(settings: dict | None = None, **more) -> dict:
     return {"alwayson_scripts": {TITLE: {"args": [{"num_frames": 4, "formats": ["png"], **(settings or {}), **more}]}}}
 
 
-BASE = {"prompt": "a cat", "negative_prompt": "blurry", "seed": 1, "steps": 2, "width": SIZE, "height": SIZE, "sampler_name": "Euler",
-        "cfg_scale": 7.0}
+BASE = {
+    "prompt": "a cat",
+    "negative_prompt": "blurry",
+    "seed": 1,
+    "steps": 2,
+    "width": SIZE,
+    "height": SIZE,
+    "sampler_name": "Euler",
+    "cfg_scale": 7.0,
+}
 
 
 def animate(host, settings: dict | None = None, image: Image.Image | None = None, **request) -> dict:

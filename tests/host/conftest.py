@@ -1,8 +1,9 @@
 """`host`: one minihost per test session, with this repository as its extension and tiny seeded models.
 
-`models` makes further files of the kinds that the scenarios need. After every test the settings are as before it, and `torch.load` is torch's own
-outside this folder (inside it is the WebUI's, which gives None for a file that it refuses).
+`models` makes further files of the kinds that the scenarios need. After every test the settings are as before it, and
+`torch.load` is torch's own outside this folder (inside it is the WebUI's, which gives None for a file that it refuses).
 """
+
 from __future__ import annotations
 
 import copy
@@ -37,7 +38,9 @@ class Models:
         return path
 
     def _checkpoint(self, name: str, tensors) -> str:
-        self._save("Stable-diffusion", f"{name}.safetensors", tensors)
+        self._save("Stable-diffusion", f"{name}.safetensors", tensors).with_suffix(".yaml").write_text(
+            tiny_models.layout()
+        )
         if "modules.sd_models" in sys.modules:
             sys.modules["modules.sd_models"].list_models()
         return name
@@ -51,26 +54,38 @@ class Models:
 
     def inpainting(self) -> str:
         """Nine input channels."""
+
         def tensors():
             weight = self.base["model.diffusion_model.input_blocks.0.0.weight"]
             more = 0.05 * torch.randn(weight.shape[0], 5, 3, 3, generator=torch.Generator().manual_seed(1))
             return {**self.base, "model.diffusion_model.input_blocks.0.0.weight": torch.cat([weight, more], dim=1)}
+
         return self._checkpoint("tiny-inpainting", tensors)
 
     def sdxl(self) -> str:
         """A checkpoint that the host takes for SDXL."""
-        return self._checkpoint("fake-sdxl", lambda: {**self.base, "conditioner.embedders.1.model.ln_final.weight": torch.ones(4)})
+        return self._checkpoint(
+            "fake-sdxl", lambda: {**self.base, "conditioner.embedders.1.model.ln_final.weight": torch.ones(4)}
+        )
 
     def sd2(self) -> str:
         """A checkpoint that the host takes for SD2."""
-        return self._checkpoint("fake-sd2", lambda: {
-            **self.base, "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight": torch.ones(4)})
+        return self._checkpoint(
+            "fake-sd2",
+            lambda: {**self.base, "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight": torch.ones(4)},
+        )
 
     def vae(self) -> str:
         """A VAE file for the setting sd_vae."""
         prefix = "first_stage_model."
-        path = self._save("VAE", "other-vae.safetensors", lambda: {
-            key[len(prefix):]: value for key, value in tiny_models.vae_to_ldm(tiny_models.weights("vae", 7)).items()})
+        path = self._save(
+            "VAE",
+            "other-vae.safetensors",
+            lambda: {
+                key[len(prefix) :]: value
+                for key, value in tiny_models.vae_to_ldm(tiny_models.weights("vae", 7)).items()
+            },
+        )
         if "modules.sd_vae" in sys.modules:
             sys.modules["modules.sd_vae"].refresh_vae_list()
         return path.name
@@ -79,10 +94,16 @@ class Models:
         """A LoRA on one attention layer: <lora:NAME:1>."""
         weight = self.base["model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_v.weight"]
         noise = torch.Generator().manual_seed(3)
-        name = "lora_unet_middle_block_1_transformer_blocks_0_attn2_to_v"
-        self._save("Lora", "tiny-lora.safetensors", {
-            f"{name}.lora_down.weight": torch.randn(2, weight.shape[1], generator=noise),
-            f"{name}.lora_up.weight": torch.randn(weight.shape[0], 2, generator=noise), f"{name}.alpha": torch.tensor(2.0)})
+        name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_v"
+        self._save(
+            "Lora",
+            "tiny-lora.safetensors",
+            {
+                f"{name}.lora_down.weight": torch.randn(2, weight.shape[1], generator=noise),
+                f"{name}.lora_up.weight": torch.randn(weight.shape[0], 2, generator=noise),
+                f"{name}.alpha": torch.tensor(2.0),
+            },
+        )
         return "tiny-lora"
 
     def pia(self) -> str:
@@ -104,7 +125,7 @@ def host(models):
 
     torch.set_num_threads(1)
     started = start(models.folder.parent, extensions=[REPOSITORY])
-    assert started.shared.sd_model is not None                  # loaded, and noted in the settings, before any test
+    assert started.shared.sd_model is not None  # loaded, and noted in the settings, before any test
     opts = started.shared.opts
     opts.data = {key: getattr(opts, key) for key in opts.data_labels}
     return started

@@ -1,4 +1,5 @@
 """contract.NEEDED is what the code uses of the host: nothing more, nothing less."""
+
 from __future__ import annotations
 
 import ast
@@ -8,11 +9,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted([*(ROOT / "lib_pia" / "host").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
-OPTIONAL = {"modules.ui_postprocessing", "modules.shared.prompt_styles"}        # looked for, not needed
+OPTIONAL = {"modules.ui_postprocessing", "modules.shared.prompt_styles"}  # looked for, not needed
 
 
 def uses_of(source: str) -> tuple[set[str], set[str]]:
-    """(names of the host that a source uses as "modules.x.name", every attribute, method and keyword that it mentions)."""
+    """(names of the host that a source uses as "modules.x.name", attributes, methods and keywords that it mentions)."""
     tree = ast.parse(source)
     used, aliases, mentioned = set(), {}, set()
     for node in ast.walk(tree):
@@ -66,5 +67,8 @@ def test_every_hook_of_the_script_is_needed(needed):
 
 
 def test_the_walk_sees_every_way_of_using_the_host():
-    used, mentioned = uses_of("from modules import rng as r\nfrom modules.shared import opts\n\ndef f(p):\n    return r.ImageRNG(p.close, a=1)\n")
+    used, mentioned = uses_of(
+        "from modules import rng as r\nfrom modules.shared import opts\n\n"
+        "def f(p):\n    return r.ImageRNG(p.close, a=1)\n"
+    )
     assert used == {"modules.rng.ImageRNG", "modules.shared.opts"} and {"close", "f", "a"} <= mentioned

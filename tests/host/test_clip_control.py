@@ -1,4 +1,5 @@
 """`control_video`: every frame of a clip is computed with its own control picture."""
+
 from __future__ import annotations
 
 import base64
@@ -23,7 +24,7 @@ def clip_of(host, shades, size=64):
     frames = []
     for number, shade in enumerate(shades):
         values = np.full((size, size, 3), shade, np.uint8)
-        values[0, 0] = number                       # Pillow makes one frame of equal ones
+        values[0, 0] = number  # Pillow makes one frame of equal ones
         frames.append(Image.fromarray(values))
     buffer = io.BytesIO()
     frames[0].save(buffer, format="PNG", save_all=True, append_images=frames[1:], duration=125, loop=0)
@@ -48,8 +49,8 @@ class Unit:
 
 @contextlib.contextmanager
 def controlnet(host, *units, doubled=True):
-    """Stands in for sd-webui-controlnet: reads its units' folders at `process`, and its forward adds the mean of each row's hint to the latent.
-    Gives what its forward was shown: per call a list of one shade per row."""
+    """Stands in for sd-webui-controlnet: reads its units' folders at `process`, and its forward adds the mean of each
+    row's hint to the latent. Gives what its forward was shown: per call a list of one shade per row."""
     shown = []
 
     class Script(host.scripts.Script):
@@ -63,11 +64,16 @@ def controlnet(host, *units, doubled=True):
 
         def process(self, p, *args):
             params = []
-            for unit in p.script_args[self.args_from:self.args_to]:
+            for unit in p.script_args[self.args_from : self.args_to]:
                 field = unit.get if isinstance(unit, dict) else lambda name, unit=unit: getattr(unit, name, None)
                 if field("animatediff_batch"):
                     files = sorted(Path(field("batch_images")).iterdir())
-                    hint = torch.stack([torch.from_numpy(np.asarray(Image.open(file)).astype(np.float32)).permute(2, 0, 1) for file in files])
+                    hint = torch.stack(
+                        [
+                            torch.from_numpy(np.asarray(Image.open(file)).astype(np.float32)).permute(2, 0, 1)
+                            for file in files
+                        ]
+                    )
                     params.append(Params(torch.cat([hint] * 2) if doubled else hint))
                 elif field("enabled"):
                     params.append(Params(torch.full((1, 3, 8, 8), 99.0)))
@@ -107,7 +113,9 @@ def controlnet(host, *units, doubled=True):
 SHADES = [10, 60, 110, 160]
 
 
-@pytest.mark.parametrize("unit", [UNIT, Unit(**UNIT), Unit(**UNIT, image={"image": None, "mask": None})], ids=["api", "page", "page, empty"])
+@pytest.mark.parametrize(
+    "unit", [UNIT, Unit(**UNIT), Unit(**UNIT, image={"image": None, "mask": None})], ids=["api", "page", "page, empty"]
+)
 @pytest.mark.parametrize("doubled", [True, False])
 def test_every_frame_has_its_own_picture(host, unit, doubled):
     plain, off = animate(host)["images"], still(host)
@@ -116,7 +124,7 @@ def test_every_frame_has_its_own_picture(host, unit, doubled):
         assert shown and all(call == SHADES * 2 for call in shown)
         assert animate(host, control_video)["images"] == first != plain
         if isinstance(unit, Unit):
-            assert unit.batch_images is None and unit.animatediff_batch is False      # the page's own object
+            assert unit.batch_images is None and unit.animatediff_batch is False  # the page's own object
     assert animate(host)["images"] == plain and still(host) == off
     assert not host.shared.sd_model.model.diffusion_model._forward_pre_hooks
 
@@ -154,13 +162,16 @@ def test_a_unit_with_a_picture_keeps_it(host):
 NO_UNIT = "PIA setting control_video needs a ControlNet unit that is enabled and has no picture"
 
 
-@pytest.mark.parametrize("units, shades, sentence", [
-    ([UNIT], SHADES[:3], "PIA setting control_video has 3 frames and the clip 4; give a clip of 4 to 512 frames"),
-    ([{**UNIT, "enabled": False}], SHADES, NO_UNIT),
-    ([{**UNIT, "image": "iVBOR"}], SHADES, NO_UNIT),
-    ([{**UNIT, "module": "ip-adapter-auto"}], SHADES, NO_UNIT),
-    ([], SHADES, "PIA setting control_video needs the extension sd-webui-controlnet"),
-])
+@pytest.mark.parametrize(
+    "units, shades, sentence",
+    [
+        ([UNIT], SHADES[:3], "PIA setting control_video has 3 frames and the clip 4; give a clip of 4 to 512 frames"),
+        ([{**UNIT, "enabled": False}], SHADES, NO_UNIT),
+        ([{**UNIT, "image": "iVBOR"}], SHADES, NO_UNIT),
+        ([{**UNIT, "module": "ip-adapter-auto"}], SHADES, NO_UNIT),
+        ([], SHADES, "PIA setting control_video needs the extension sd-webui-controlnet"),
+    ],
+)
 def test_what_cannot_be_followed(host, units, shades, sentence):
     with controlnet(host, *units), pytest.raises(HostResponseError) as error:
         animate(host, {"control_video": clip_of(host, shades)})
@@ -179,6 +190,7 @@ def test_what_is_no_clip(host):
 
 def test_controlnet_that_made_nothing(host):
     """Its `process` failed, which the host swallows."""
+
     def nothing(*args):
         raise RuntimeError("no such model")
 

@@ -1,4 +1,5 @@
 """Clips that go on from others, arrive at pictures, move where a mask says, say other things over time, and slide."""
+
 from __future__ import annotations
 
 import base64
@@ -16,7 +17,7 @@ from tests.host.test_clip_text import HIRES
 from tests.host.test_clip_windows import CHAIN, INPUT, MASK, MASKED, at_call, break_it, conditions, latents  # noqa: F401
 
 OTHER = picture().transpose(Image.Transpose.ROTATE_180)
-SLIDE = {"num_frames": 12, "window": 8, "longer": "slide"}      # windows at 0 and 4
+SLIDE = {"num_frames": 12, "window": 8, "longer": "slide"}  # windows at 0 and 4
 
 
 def refused(host, sentence, settings, clip=animate, **request):
@@ -26,6 +27,7 @@ def refused(host, sentence, settings, clip=animate, **request):
 
 
 # ---- going on
+
 
 @pytest.fixture(scope="module")
 def old(host):
@@ -47,7 +49,9 @@ def test_a_clip_goes_on_from_the_last_frames_of_another(host, clip, old, conditi
     answer = clip(host, {"num_frames": 6, "continue_from": text})
     whole = frames(answer)
     assert len(whole) == 14 and np.array_equal(whole[:8], np.stack([np.asarray(frame) for frame in before_]))
-    assert conditions[0][1].tolist()[:5] == pytest.approx([0.8, 0.8, 0.8, 1.0, 0.8])   # 4 known frames, the last one is the condition
+    assert conditions[0][1].tolist()[:5] == pytest.approx(
+        [0.8, 0.8, 0.8, 1.0, 0.8]
+    )  # 4 known frames, the last one is the condition
     assert len(answer["info"]["pia"][0]["affinity"]) == 6
     new = frames(clip(host, {"num_frames": 6, "continue_from": text, "continue_whole": False}))
     assert np.array_equal(new, whole[8:]) and "PIA continue from: " in answer["info"]["infotexts"][0]
@@ -62,7 +66,7 @@ def test_going_on_in_windows(host, old, latents):  # noqa: F811
 def test_only_the_frames_that_pia_made_are_gone_on_from():
     from lib_pia.host.generation.continued import as_made
 
-    played = list(range(9)) + list(range(7, 0, -1))             # 5 frames, interpolated by 2, ping-pong
+    played = list(range(9)) + list(range(7, 0, -1))  # 5 frames, interpolated by 2, ping-pong
     assert as_made(played, "PIA ping-pong: True, PIA interpolate: 2") == [0, 2, 4, 6, 8]
     assert as_made(played[:9], "") == played[:9]
 
@@ -73,6 +77,7 @@ def test_what_is_no_clip_is_refused(host):
 
 
 # ---- pictures
+
 
 def test_an_end_picture_is_the_condition_of_the_last_frame(host, conditions):  # noqa: F811
     plain = frames(animate(host))
@@ -90,15 +95,20 @@ def test_in_a_chain_a_picture_belongs_to_the_window_that_makes_its_frame(host, c
 
 
 def test_a_picture_on_txt2img_after_hires_fits(host, conditions):  # noqa: F811
-    animate_text(host, {"pictures": [{"frame": 2, "image": host.base64(OTHER)}]}, steps=1, **HIRES, hr_upscaler="Latent")
+    animate_text(
+        host, {"pictures": [{"frame": 2, "image": host.base64(OTHER)}]}, steps=1, **HIRES, hr_upscaler="Latent"
+    )
     assert conditions[-1][0].shape == (4, 4, 16, 16)
 
 
 def test_a_picture_that_cannot_be_read_is_refused(host):
-    refused(host, "PIA setting pictures holds an image that cannot be read", {"pictures": [{"frame": -1, "image": "AAAA"}]})
+    refused(
+        host, "PIA setting pictures holds an image that cannot be read", {"pictures": [{"frame": -1, "image": "AAAA"}]}
+    )
 
 
 # ---- brush
+
 
 @pytest.mark.parametrize("full", [False, True])
 def test_the_brush_lets_only_its_place_move(host, conditions, full):  # noqa: F811
@@ -106,11 +116,15 @@ def test_the_brush_lets_only_its_place_move(host, conditions, full):  # noqa: F8
     affinity = conditions[0][1]
     masked = torch.from_numpy(MASKED[::8, ::8].copy())
     assert affinity.shape == (4, 1, 8, 8)
-    assert (affinity[:, 0, ~masked] == 1).all() and affinity[1, 0, masked].tolist() == pytest.approx([0.8] * int(masked.sum()))
-    assert clip.shape[1:3] == (64, 64) and np.abs(clip - INPUT).max(-1)[:, ~MASKED].max() > 0       # nothing is kept by force
+    assert (affinity[:, 0, ~masked] == 1).all() and affinity[1, 0, masked].tolist() == pytest.approx(
+        [0.8] * int(masked.sum())
+    )
+    assert (
+        clip.shape[1:3] == (64, 64) and np.abs(clip - INPUT).max(-1)[:, ~MASKED].max() > 0
+    )  # nothing is kept by force
     plain = conditions[0][0]
     animate(host, steps=1)
-    assert torch.equal(conditions[-1][0], plain)                # the picture under the mask is whole
+    assert torch.equal(conditions[-1][0], plain)  # the picture under the mask is whole
 
 
 def test_both_keeps_what_is_not_masked_too(host):
@@ -126,8 +140,11 @@ def test_a_brush_without_a_mask_is_refused(host):
 
 # ---- slide
 
+
 @pytest.mark.parametrize("clip", [animate, animate_text])
-@pytest.mark.parametrize("request_", [{}, {"sampler_name": "DDIM"}, {"prompt": "a cat :0.7 AND a dog :0.5"}], ids=["Euler", "DDIM", "AND"])
+@pytest.mark.parametrize(
+    "request_", [{}, {"sampler_name": "DDIM"}, {"prompt": "a cat :0.7 AND a dog :0.5"}], ids=["Euler", "DDIM", "AND"]
+)
 def test_a_slide_whose_windows_see_the_same_is_each_of_them(latents, monkeypatch, clip, request_):  # noqa: F811
     """With one window twice, the average is that window."""
     from lib_pia.host.generation import request
@@ -139,13 +156,17 @@ def test_a_slide_whose_windows_see_the_same_is_each_of_them(latents, monkeypatch
 
 def test_the_unet_sees_one_window_at_a_time(host, latents):  # noqa: F811
     rows = []
-    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(lambda module, args: rows.append(len(args[0]))):
+    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(
+        lambda module, args: rows.append(len(args[0]))
+    ):
         made = latents({**SLIDE, "overlap": None, "motion": "loop"}, steps=2)
     assert len(made) == 12 and set(rows) == {16} and len(rows) == 2 * 3
     assert torch.isfinite(made).all()
 
 
-@pytest.mark.parametrize("settings, wanted", [({**SLIDE, "overlap": 4}, [range(0, 8), range(4, 12)]), (CHAIN, [range(0, 8), range(6, 14)])])
+@pytest.mark.parametrize(
+    "settings, wanted", [({**SLIDE, "overlap": 4}, [range(0, 8), range(4, 12)]), (CHAIN, [range(0, 8), range(6, 14)])]
+)
 def test_who_follows_the_frames_is_told_those_of_the_call(host, settings, wanted):
     watcher, told = Watcher(host), []
 

@@ -1,4 +1,5 @@
-"""Scenario 2: with the noise and the texts of the parity run, the host's samplers give the paper's network's latents."""
+"""Scenario 2: with noise and texts of the parity run, the host's samplers give the latents of the paper's network."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from tests.host.clips import Watcher, animate, distance
 
 GOLDENS = Path(__file__).with_name("goldens")
-TOLERANCE = 5e-5                # fp32 final latents, relative L2
+TOLERANCE = 5e-5  # fp32 final latents, relative L2
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ class GoldenNoise:
     """`p.rng` of the parity run: unit Gaussian frames, first call only."""
 
     def __init__(self, noise):
-        self.noise = noise.permute(1, 0, 2, 3).contiguous()             # [4, F, h, w] -> [F, 4, h, w]
+        self.noise = noise.permute(1, 0, 2, 3).contiguous()  # [4, F, h, w] -> [F, 4, h, w]
         self.shape = self.noise.shape[1:]
 
     def next(self):
@@ -37,7 +38,7 @@ def golden_inputs(goldens):
     negative, positive = goldens["text"]
 
     def schedule(cond):
-        return [prompt_parser.ScheduledPromptConditioning(10 ** 9, cond)]
+        return [prompt_parser.ScheduledPromptConditioning(10**9, cond)]
 
     def process_batch(p):
         frames = len(p.prompts)
@@ -53,14 +54,22 @@ def golden_inputs(goldens):
     return process_batch
 
 
-@pytest.mark.parametrize("sampler, golden, motion", [("Euler", "euler25_m1", ("animate", "moderate")),
-                                                     ("DDIM", "ddim25_m3", ("loop", "small"))])
+@pytest.mark.parametrize(
+    "sampler, golden, motion",
+    [("Euler", "euler25_m1", ("animate", "moderate")), ("DDIM", "ddim25_m3", ("loop", "small"))],
+)
 def test_latents_are_the_papers(host, goldens, sampler, golden, motion):
     watcher = Watcher(host)
     watcher.hooks["process_batch"] = golden_inputs(goldens)
     with host.script(watcher):
-        animate(host, {"num_frames": 16, "motion": motion[0], "magnitude": motion[1]}, Image.open(GOLDENS / "cond_64x64.png"),
-                steps=25, cfg_scale=7.5, sampler_name=sampler)
+        animate(
+            host,
+            {"num_frames": 16, "motion": motion[0], "magnitude": motion[1]},
+            Image.open(GOLDENS / "cond_64x64.png"),
+            steps=25,
+            cfg_scale=7.5,
+            sampler_name=sampler,
+        )
     assert distance(watcher.latents[0], goldens[golden].permute(1, 0, 2, 3)) < TOLERANCE
 
 

@@ -1,4 +1,6 @@
-"""Scenario 9: scripts that run several generations (X/Y/Z plot, prompts from file, prompt matrix, img2img's batch tab), as on the page."""
+"""Scenario 9: scripts that run several generations (X/Y/Z plot, prompts from file, prompt matrix, img2img's batch tab),
+as on the page."""
+
 from __future__ import annotations
 
 import base64
@@ -34,10 +36,15 @@ def processing(host):
 
     def make(settings=SETTINGS, script=0, **attributes):
         p = processing.StableDiffusionProcessingImg2Img(
-            sd_model=host.shared.sd_model, outpath_samples=opts.outdir_img2img_samples, outpath_grids=opts.outdir_img2img_grids,
-            init_images=[picture()], denoising_strength=0.6, **{**BASE, "steps": 1, "scheduler": "Automatic", **attributes})
+            sd_model=host.shared.sd_model,
+            outpath_samples=opts.outdir_img2img_samples,
+            outpath_grids=opts.outdir_img2img_grids,
+            init_images=[picture()],
+            denoising_strength=0.6,
+            **{**BASE, "steps": 1, "scheduler": "Automatic", **attributes},
+        )
         p.scripts, p.script_args = scripts.scripts_img2img, tuple(arguments(host, settings, script))
-        p.seed = attributes.get("seed", BASE["seed"])           # the tab's own seed field came with the arguments
+        p.seed = attributes.get("seed", BASE["seed"])  # the tab's own seed field came with the arguments
         made.append(p)
         return p
 
@@ -47,7 +54,8 @@ def processing(host):
 
 
 def test_a_plot_gets_one_clip_per_cell(host, processing):
-    """As X/Y/Z plot does it: process_images of a shallow copy per cell, a grid of the first pictures, the first result as template."""
+    """As X/Y/Z plot does it: process_images of a shallow copy per cell, a grid of the first pictures, the first result
+    as template."""
     from modules.processing import process_images
 
     before = still(host)
@@ -92,7 +100,11 @@ def test_a_copy_taken_in_the_middle_of_a_clip_is_an_ordinary_generation(host, pr
     p = processing()
     with host.script(watcher):
         outer = process_images(p)
-    assert results[0].images[0].size == (SIZE, SIZE) and len(results[0].images) == 1 and "PIA" not in results[0].infotexts[0]
+    assert (
+        results[0].images[0].size == (SIZE, SIZE)
+        and len(results[0].images) == 1
+        and "PIA" not in results[0].infotexts[0]
+    )
     assert Path(outer.images[0].already_saved_as).suffix == ".gif"
 
 
@@ -123,7 +135,10 @@ def test_lists_of_prompts_are_one_clip_each(host, processing):
     assert result.all_prompts == ["a cat", "a red cat"] and result.all_seeds == [5, 5] and len(result.images) == 2
     assert p.prompt == ["a cat", "a red cat"] and p.seed == [5, 5]
     alone = process_images(processing(prompt="a red cat", seed=5))
-    assert Path(result.images[1].already_saved_as).read_bytes()[500:] == Path(alone.images[0].already_saved_as).read_bytes()[500:]
+    assert (
+        Path(result.images[1].already_saved_as).read_bytes()[500:]
+        == Path(alone.images[0].already_saved_as).read_bytes()[500:]
+    )
 
 
 def test_one_processing_object_per_line_of_a_file(host, processing):
@@ -195,7 +210,9 @@ def test_the_page_remembers_its_clips(host, processing, monkeypatch):
     with host.options(samples_save=False):
         unsaved = process_images(processing())
     newest, older = recent.listed()
-    assert newest["tab"] == "img2img" and Path(newest["files"][0]["path"]).is_file() and Path(newest["picture"]).is_file()
+    assert (
+        newest["tab"] == "img2img" and Path(newest["files"][0]["path"]).is_file() and Path(newest["picture"]).is_file()
+    )
     assert host.shared.opts.outdir_img2img_samples in older["files"][0]["path"]
     assert "PIA enabled: True" in newest["infotext"]
     import json

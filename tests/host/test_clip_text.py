@@ -1,4 +1,5 @@
 """txt2img: the still picture is the host's own, and its latent is animated."""
+
 from __future__ import annotations
 
 import pytest
@@ -24,9 +25,17 @@ def stills(host, monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("request_", [{}, {"sampler_name": "DPM++ 2M SDE"}, {"sampler_name": "Euler a", "subseed": 9, "subseed_strength": 0.3},
-                                      {**HIRES, "hr_upscaler": "Latent"}, {**HIRES, "hr_upscaler": "Lanczos"}],
-                         ids=["Euler", "Brownian", "ancestral, variation", "hires latent", "hires Lanczos"])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"sampler_name": "DPM++ 2M SDE"},
+        {"sampler_name": "Euler a", "subseed": 9, "subseed_strength": 0.3},
+        {**HIRES, "hr_upscaler": "Latent"},
+        {**HIRES, "hr_upscaler": "Lanczos"},
+    ],
+    ids=["Euler", "Brownian", "ancestral, variation", "hires latent", "hires Lanczos"],
+)
 def test_the_still_is_bit_for_bit_the_hosts(host, stills, request_):
     ordinary = still(host, **request_)
     animate_text(host, seed=5, **request_)
@@ -43,7 +52,9 @@ def test_the_stills_latent_is_the_condition(host, stills, monkeypatch):
     from lib_pia.host.generation import direction as sampling
 
     seen, original = [], sampling.build_condition
-    monkeypatch.setattr(sampling, "build_condition", lambda latent, affinity: seen.append(latent) or original(latent, affinity))
+    monkeypatch.setattr(
+        sampling, "build_condition", lambda latent, affinity: seen.append(latent) or original(latent, affinity)
+    )
     animate_text(host, **HIRES, hr_upscaler="Latent")
     assert seen[0].shape == (1, 4, 16, 16) and distance(seen[0], stills[0][1]) == 0
 

@@ -1,4 +1,5 @@
 """Prompts that name frames: what the model is told of every frame, at every step."""
+
 from __future__ import annotations
 
 import itertools
@@ -11,11 +12,11 @@ from demo.minihost import HostResponseError
 from tests.host.clips import Watcher, animate, animate_text, distance, pixels, still
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 
-CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}          # windows at 0 and 6
+CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}  # windows at 0 and 6
 TRAVEL = "a cat\n0: red\n3: blue\n\nin snow"
 RED, BLUE = "a cat, red, in snow", "a cat, blue, in snow"
 SHARES = (0, 1 / 3, 2 / 3, 1)
-LONG = "a cat, " * 40                                           # two chunks of text
+LONG = "a cat, " * 40  # two chunks of text
 SAME = 1e-6
 
 
@@ -51,6 +52,7 @@ def latents(host):
 @pytest.fixture
 def alone(host, told):
     """alone(text) -> [(positive, negative)] of each step when an ordinary picture has this prompt."""
+
     def run(prompt="a cat", **request):
         start = len(told)
         still(host, prompt=prompt, **request)
@@ -112,7 +114,7 @@ def test_every_part_of_an_and_prompt_travels_with_its_weight(host, told, alone, 
 
     monkeypatch.setattr(prompt_parser, "reconstruct_multicond_batch", watched)
     animate(host, prompt="0: cat AND a dog :0.5\n3: hen AND a fox :0.8", steps=2)
-    said = told[-1][0].view(2, 4, *told[-1][0].shape[1:])       # sorted by part
+    said = told[-1][0].view(2, 4, *told[-1][0].shape[1:])  # sorted by part
     for part, (a, b) in enumerate((("cat ", "hen "), (" a dog", " a fox"))):
         assert distance(said[part], mixed(alone(a)[0][0], alone(b)[0][0])) < SAME
     assert weights[0] == [[1.0, pytest.approx(0.5 + 0.3 * share)] for share in SHARES]
@@ -138,11 +140,19 @@ def test_texts_of_different_length_are_filled_up_with_empty_ones(host, told, alo
     assert distance(said, mixed(torch.cat([short, empty]), long)) < SAME
 
 
-@pytest.mark.parametrize("prompt", ["0: cat\n13: " + LONG, "0: [red:blue:0.5] cat AND a dog :0.5\n13: [green:pink:0.5] cat AND a fox :0.7"],
-                         ids=["long", "AND"])
+@pytest.mark.parametrize(
+    "prompt",
+    ["0: cat\n13: " + LONG, "0: [red:blue:0.5] cat AND a dog :0.5\n13: [green:pink:0.5] cat AND a fox :0.7"],
+    ids=["long", "AND"],
+)
 def test_one_call_or_many(latents, prompt):
     whole = latents(prompt=prompt, negative_prompt="0: dark\n9: bright")
-    assert distance(latents(prompt=prompt, negative_prompt="0: dark\n9: bright", options={"batch_cond_uncond": False}), whole) < 2e-5
+    assert (
+        distance(
+            latents(prompt=prompt, negative_prompt="0: dark\n9: bright", options={"batch_cond_uncond": False}), whole
+        )
+        < 2e-5
+    )
     assert distance(latents(prompt=prompt, negative_prompt="dark"), whole) > 1e-3
 
 
@@ -208,8 +218,12 @@ def test_a_style_is_put_around_every_text(host, told, alone, monkeypatch):
     def styled(text, names):
         return f"photo of {text.strip()}, in snow" if names else text
 
-    monkeypatch.setattr(shared, "prompt_styles", SimpleNamespace(
-        apply_styles_to_prompt=styled, apply_negative_styles_to_prompt=lambda text, names: text), raising=False)
+    monkeypatch.setattr(
+        shared,
+        "prompt_styles",
+        SimpleNamespace(apply_styles_to_prompt=styled, apply_negative_styles_to_prompt=lambda text, names: text),
+        raising=False,
+    )
     watcher, typed = Watcher(host), "0: red\n3: blue"
 
     def apply(p):
@@ -257,7 +271,10 @@ def test_it_is_the_clip_of_its_text_where_both_texts_are_one(latents):
 @pytest.mark.parametrize("clip", [animate, animate_text])
 def test_what_cannot_be_is_refused(host, unharmed, clip):  # noqa: F811
     for sentence, request in (
-        ("The prompt has a text for frame 4, but the clip has 4 frames; name frames from 0 to 3.", {"prompt": "0: a\n4: b"}),
+        (
+            "The prompt has a text for frame 4, but the clip has 4 frames; name frames from 0 to 3.",
+            {"prompt": "0: a\n4: b"},
+        ),
         ("The prompt has two texts for frame 3; leave one of them out.", {"prompt": "3: a\n3: b"}),
         ("The negative prompt has a text for frame 9, but", {"negative_prompt": "0: a\n9: b"}),
     ):

@@ -1,4 +1,5 @@
 """Chains: clips of several windows, with everything that a clip of one window can have."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from tests.host.clips import Watcher, animate, animate_text, distance, frames, picture, still
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 
-CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}          # windows at 0 and 6
+CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}  # windows at 0 and 6
 SAME = 2e-5
 INPUT = np.asarray(picture()).astype(int)
 MASK = Image.new("L", (64, 64), 0)
@@ -37,7 +38,11 @@ def conditions(monkeypatch):
     from lib_pia.host.generation import direction
 
     seen, original = [], direction.build_condition
-    monkeypatch.setattr(direction, "build_condition", lambda latent, affinity: seen.append((latent, affinity)) or original(latent, affinity))
+    monkeypatch.setattr(
+        direction,
+        "build_condition",
+        lambda latent, affinity: seen.append((latent, affinity)) or original(latent, affinity),
+    )
     return seen
 
 
@@ -77,9 +82,11 @@ def test_known_frames_guide_the_new_ones(latents, monkeypatch):
 @pytest.mark.parametrize("sampler", ["DDIM"])
 def test_the_model_sees_known_frames_at_the_noise_of_the_step(host, latents, sampler):
     seen = []
-    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone())):
+    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(
+        lambda module, args: seen.append(args[0].clone())
+    ):
         made = latents(sampler_name=sampler, steps=4)
-    second = [x[:2] for x in seen[len(seen) // 2:]]             # frames 6 and 7 in the second window's calls
+    second = [x[:2] for x in seen[len(seen) // 2 :]]  # frames 6 and 7 in the second window's calls
     clean = [distance(x, made[6:8]) for x in second]
     assert min(clean) > 1e-3 and clean[0] > clean[-1]
 
@@ -89,7 +96,9 @@ def test_clean_clamp_is_what_the_host_does_itself(host, latents, monkeypatch):
 
     monkeypatch.setattr(windows, "CLAMP", "clean")
     seen = []
-    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone())):
+    with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(
+        lambda module, args: seen.append(args[0].clone())
+    ):
         made = latents(sampler_name="DDIM", steps=4)
     assert distance(seen[-1][:2], made[6:8]) < 1e-6
 
@@ -102,8 +111,11 @@ def test_every_sampler(host, latents):
         assert len(made) == 9 and torch.isfinite(made).all() and distance(made[8], made[7]) > 1e-3, sampler
 
 
-@pytest.mark.parametrize("request_", [{}, {"prompt": "a cat :0.7 AND a red dog :0.5"}, {"prompt": "a cat, " * 40}],
-                         ids=["plain", "AND", "long prompt"])
+@pytest.mark.parametrize(
+    "request_",
+    [{}, {"prompt": "a cat :0.7 AND a red dog :0.5"}, {"prompt": "a cat, " * 40}],
+    ids=["plain", "AND", "long prompt"],
+)
 def test_one_call_or_many(latents, request_):
     assert distance(latents(**request_, options={"batch_cond_uncond": False}), latents(**request_)) < SAME
 
@@ -114,11 +126,22 @@ def test_steps_without_negative_prompt_and_two_equal_halves(latents):
     assert distance(ngms, latents(steps=4)) > 1e-3
 
 
-@pytest.mark.parametrize("settings", [{}, {"start_from": "image"}, {"condition_frame": -1}], ids=["noise", "image", "backwards"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"start_from": "image"}, {"condition_frame": -1}], ids=["noise", "image", "backwards"]
+)
 @pytest.mark.parametrize("sampler", ["Euler", "DDIM"])
 def test_what_is_not_masked_stays_the_input(host, settings, sampler):
-    clip = frames(animate(host, {**CHAIN, **settings}, mask=host.base64(MASK), mask_blur=0, inpainting_fill=1, inpaint_full_res=False,
-                          sampler_name=sampler))
+    clip = frames(
+        animate(
+            host,
+            {**CHAIN, **settings},
+            mask=host.base64(MASK),
+            mask_blur=0,
+            inpainting_fill=1,
+            inpaint_full_res=False,
+            sampler_name=sampler,
+        )
+    )
     difference = np.abs(clip - INPUT).max(-1)
     assert len(clip) == 14 and difference[:, ~MASKED].max() == 0
     assert all(frame[MASKED].mean() > 5 for frame in difference)
@@ -144,6 +167,7 @@ def test_inpainting_checkpoint_and_lora(host, models, latents):
 
 
 # ---- ends
+
 
 def at_call(host, number, act):
     """A hook on the UNet that acts at call `number`, from 1."""
@@ -173,7 +197,7 @@ def test_a_failure_in_any_window_leaves_the_host_as_it_was(host, unharmed, clip,
 def test_an_interrupt_delivers_the_finished_frames(host, unharmed, mask):  # noqa: F811
     request = {"mask": host.base64(MASK), "inpaint_full_res": False} if mask else {}
     whole = animate(host, {**CHAIN, "num_frames": 20}, **request)["images"]
-    with at_call(host, 5, host.shared.state.interrupt):          # in the third window of 2 steps each
+    with at_call(host, 5, host.shared.state.interrupt):  # in the third window of 2 steps each
         answer = animate(host, {**CHAIN, "num_frames": 20}, **request)
     assert len(answer["images"]) == 14
     assert answer["images"] == whole[:14]
@@ -203,7 +227,10 @@ def test_progress_counts_every_window(host):
     with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(note):
         animate(host, CHAIN, n_iter=2, steps=1)
     assert [no for no, _, _ in told] == [0, 1, 2, 3] and {count for _, count, _ in told} == {4}
-    assert [text for *_, text in told][:2] == ["PIA: sampling clip 1/2, window 1/2", "PIA: sampling clip 1/2, window 2/2"]
+    assert [text for *_, text in told][:2] == [
+        "PIA: sampling clip 1/2, window 1/2",
+        "PIA: sampling clip 1/2, window 2/2",
+    ]
 
 
 def test_the_preview_shows_the_finished_frames_too(host, monkeypatch):
@@ -212,7 +239,9 @@ def test_the_preview_shows_the_finished_frames_too(host, monkeypatch):
     shown = []
     monkeypatch.setattr(preview.ClipPreview, "_show", lambda self, latents, count: shown.append(len(latents)))
     monkeypatch.setattr(preview.ClipPreview, "affordable", lambda self: 1)
-    with host.shared.sd_model.model.diffusion_model.register_forward_hook(lambda *_: host.shared.state.do_set_current_image()):
+    with host.shared.sd_model.model.diffusion_model.register_forward_hook(
+        lambda *_: host.shared.state.do_set_current_image()
+    ):
         animate(host, CHAIN, steps=2)
     assert shown[-1] == 8 + 8 and 8 in shown
 

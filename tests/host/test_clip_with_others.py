@@ -1,7 +1,10 @@
-"""Extensions that cannot share a clip are refused by name before they start; docs/NEIGHBOURS.md has what was tried in the WebUI."""
+"""Extensions that cannot share a clip are refused by name before they start; docs/NEIGHBOURS.md has what was tried in
+the WebUI."""
+
 from __future__ import annotations
 
 import contextlib
+import types
 
 import pytest
 from PIL import Image
@@ -21,7 +24,8 @@ class Panel:
 
 @contextlib.contextmanager
 def neighbour(host, title, args):
-    """A script with this title, whose arguments are these in every request; gives the arguments that it was started with."""
+    """A script with this title, whose arguments are these in every request; gives the arguments that it was started
+    with."""
     started = []
 
     class Script(host.scripts.Script):
@@ -50,12 +54,36 @@ def neighbour(host, title, args):
 
 
 CANNOT = [
-    ("AnimateDiff", [{"enable": True, "model": "mm"}], [{"enable": False, "model": "mm"}], "AnimateDiff and PIA", animate),
+    (
+        "AnimateDiff",
+        [{"enable": True, "model": "mm"}],
+        [{"enable": False, "model": "mm"}],
+        "AnimateDiff and PIA",
+        animate,
+    ),
     ("AnimateDiff", [{"enable": True}], [{"enable": False}], "AnimateDiff and PIA", animate_text),
-    ("Tiled Diffusion", [True, "MultiDiffusion"], [False, "MultiDiffusion"], "Tiled Diffusion gives the UNet pieces", animate),
+    (
+        "Tiled Diffusion",
+        [True, "MultiDiffusion"],
+        [False, "MultiDiffusion"],
+        "Tiled Diffusion gives the UNet pieces",
+        animate,
+    ),
     ("DemoFusion", [True, "DemoFusion"], [False, "DemoFusion"], "DemoFusion gives the UNet pieces", animate),
-    ("Dynamic Prompts v2.17.1", [True, True, 1], [False, True, 1], "Dynamic Prompts' combinatorial generation", animate_text),
-    ("Regional Prompter", [True, *REGIONS, "Attention"], [False, *REGIONS, "Attention"], "Regional Prompter's Attention", animate_text),
+    (
+        "Dynamic Prompts v2.17.1",
+        [True, True, 1],
+        [False, True, 1],
+        "Dynamic Prompts' combinatorial generation",
+        animate_text,
+    ),
+    (
+        "Regional Prompter",
+        [True, *REGIONS, "Attention"],
+        [False, *REGIONS, "Attention"],
+        "Regional Prompter's Attention",
+        animate_text,
+    ),
 ]
 
 
@@ -66,19 +94,22 @@ def test_refused_before_it_starts(host, title, args, off, sentence, clip):
             clip(host)
         assert error.value.status == 422 and error.value.body["detail"].startswith(sentence)
         assert "\n" not in error.value.body["detail"] and error.value.body["detail"].endswith(".")
-        assert started == [tuple(off)]          # nothing of it can be left in the UNet
+        assert started == [tuple(off)]  # nothing of it can be left in the UNet
         started.clear()
-        still(host)                              # without PIA it starts as ever
+        still(host)  # without PIA it starts as ever
         assert started == [tuple(args)]
 
 
-@pytest.mark.parametrize("title, args, clip", [
-    ("AnimateDiff", [{"enable": False}], animate),
-    ("Dynamic Prompts v2.17.1", [True, False, 1], animate_text),
-    ("Regional Prompter", [True, *REGIONS, "Latent"], animate_text),
-    ("Regional Prompter", [True, *REGIONS, "Attention"], animate),
-    ("Regional Prompter", [False, *REGIONS, "Attention"], animate_text),
-])
+@pytest.mark.parametrize(
+    "title, args, clip",
+    [
+        ("AnimateDiff", [{"enable": False}], animate),
+        ("Dynamic Prompts v2.17.1", [True, False, 1], animate_text),
+        ("Regional Prompter", [True, *REGIONS, "Latent"], animate_text),
+        ("Regional Prompter", [True, *REGIONS, "Attention"], animate),
+        ("Regional Prompter", [False, *REGIONS, "Attention"], animate_text),
+    ],
+)
 def test_what_works_is_left_alone(host, title, args, clip):
     alone = clip(host)["images"]
     with neighbour(host, title, args) as started:
@@ -118,12 +149,16 @@ def test_a_changed_number_of_pictures(host):
         with host.script(watcher), pytest.raises(HostResponseError) as error:
             animate(host)
         assert error.value.status == 422
-        assert error.value.body["detail"].startswith(f"Another extension changed the number of pictures from 4 to {got}")
+        assert error.value.body["detail"].startswith(
+            f"Another extension changed the number of pictures from 4 to {got}"
+        )
     assert animate(host)["images"] == usual and frames(animate(host)).shape[0] == 4
 
 
 def test_pictures_that_are_put_behind_the_frames(host):
-    """As ControlNet does with its detected maps before PIA cuts the pictures into clips: as many as frames, or a multiple of them."""
+    """As ControlNet does with its detected maps before PIA cuts the pictures into clips: as many as frames, or a
+    multiple of them."""
+
     class Maps(host.scripts.Script):
         count = 0
 
@@ -141,9 +176,38 @@ def test_pictures_that_are_put_behind_the_frames(host):
     with host.options(return_mask=True, return_mask_composite=True):
         inpainted = animate(host, **masked)["images"]
     with host.script(maps):
-        for runner in runners:                                  # it comes before PIA, as its folder's name does
+        for runner in runners:  # it comes before PIA, as its folder's name does
             runner.alwayson_scripts.insert(0, runner.alwayson_scripts.pop())
         for maps.count in (1, 4, 8):
             assert animate(host)["images"] == plain
             with host.options(return_mask=True, return_mask_composite=True):
                 assert animate(host, **masked)["images"] == inpainted
+
+
+class Adapter:
+    """An IP-Adapter of sd-webui-controlnet: what it computed for the rows of one call it uses in those after it."""
+
+    def __init__(self):
+        self.cache, self.wrong = {}, 0
+
+    def __call__(self, module, args):
+        rows = self.cache.setdefault("1_to_k_ip", len(args[0]))
+        self.wrong += rows != len(args[0])
+
+
+@pytest.mark.parametrize("clip", [animate, animate_text])
+def test_an_ip_adapter_computes_its_keys_anew_for_a_still_and_for_its_clip(host, clip):
+    adapter = Adapter()
+
+    class Script(host.scripts.Script):
+        latest_network = types.SimpleNamespace(control_params=[types.SimpleNamespace(control_model=adapter)])
+
+        def title(self):
+            return "ControlNet"
+
+        def show(self, is_img2img):
+            return host.scripts.AlwaysVisible
+
+    with host.script(Script()), host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(adapter):
+        clip(host, n_iter=2)
+        assert adapter.cache["1_to_k_ip"] == 8 and adapter.wrong == 0

@@ -1,4 +1,5 @@
 """The check of the host at load, the model cache, lending of attributes, and install.py."""
+
 from __future__ import annotations
 
 import runpy
@@ -29,8 +30,10 @@ def test_a_host_that_lacks_something_is_told_both_versions(host, monkeypatch):
     monkeypatch.setattr(contract, "installed_version", lambda: "v1.5.2")
     with pytest.raises(HostError) as error:
         contract.check()
-    assert str(error.value) == ("The PIA extension is made for AUTOMATIC1111 WebUI v1.10.1; this is v1.5.2, which lacks modules.rng.ImageRNG. "
-                                "Run \"git fetch --tags && git checkout v1.10.1\" in the WebUI's folder.")
+    assert str(error.value) == (
+        "The PIA extension is made for AUTOMATIC1111 WebUI v1.10.1; this is v1.5.2, which lacks modules.rng.ImageRNG. "
+        'Run "git fetch --tags && git checkout v1.10.1" in the WebUI\'s folder.'
+    )
 
 
 def test_the_second_clip_loads_nothing(host):
@@ -86,7 +89,9 @@ def test_lending_gives_back_exactly(host):
 @pytest.mark.parametrize("present, wanted", [({"imageio_ffmpeg"}, []), (set(), ["install imageio-ffmpeg"])])
 def test_install_installs_what_is_missing(monkeypatch, present, wanted):
     ran = []
-    launch = types.SimpleNamespace(is_installed=lambda name: name in present, run_pip=lambda command, desc: ran.append(command))
+    launch = types.SimpleNamespace(
+        is_installed=lambda name: name in present, run_pip=lambda command, desc: ran.append(command)
+    )
     monkeypatch.setitem(sys.modules, "launch", launch)
     runpy.run_path(str(REPOSITORY / "install.py"))
     assert ran == wanted
@@ -99,6 +104,8 @@ def test_the_flag_for_the_model_folder_comes_first(host, monkeypatch, tmp_path):
 
     parser = argparse.ArgumentParser()
     runpy.run_path(str(REPOSITORY / "preload.py"))["preload"](parser)
-    monkeypatch.setattr(host.shared.cmd_opts, "pia_dir", parser.parse_args(["--pia-dir", str(tmp_path)]).pia_dir, raising=False)
+    monkeypatch.setattr(
+        host.shared.cmd_opts, "pia_dir", parser.parse_args(["--pia-dir", str(tmp_path)]).pia_dir, raising=False
+    )
     with host.options(pia_model_dir="/somewhere/else"):
         assert models.model_folder() == tmp_path

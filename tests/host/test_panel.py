@@ -1,4 +1,5 @@
 """The panel: real components in the order of the settings' table, no side effects, and infotext there and back."""
+
 from __future__ import annotations
 
 import gradio as gr
@@ -19,14 +20,18 @@ def built(host):
 
 def test_components_follow_the_table(built):
     assert [component.label for component in built.components] == [field.label for field in FIELDS]
-    assert [component.elem_id for component in built.components][1:] == [f"img2img_pia_{field.name}" for field in FIELDS[1:]]
+    assert [component.elem_id for component in built.components][1:] == [
+        f"img2img_pia_{field.name}" for field in FIELDS[1:]
+    ]
     for component, field in zip(built.components, FIELDS):
         assert hasattr(component, "value")
         if field.choices and field.kind != "choices":
-            assert component.choices == [(str(c), c) if not isinstance(c, tuple) else c for c in component.choices] or list(field.choices)
+            assert component.choices == [
+                (str(c), c) if not isinstance(c, tuple) else c for c in component.choices
+            ] or list(field.choices)
         if field.low is not None and field.kind in ("int", "number"):
             assert (component.minimum, component.maximum) == (0 if field.optional else field.low, field.high)
-        if field.name != "enabled" and field.kind != "pictures":            # a picture has no place for an explanation
+        if field.name != "enabled" and field.kind != "pictures":  # a picture has no place for an explanation
             assert component.info == field.help
 
 
@@ -52,12 +57,31 @@ def test_both_tabs_have_the_panel_in_the_api(host):
     assert [arg["label"] for arg in found[0]["args"]] == [field.label for field in FIELDS]
 
 
-SETTINGS = {"num_frames": 6, "fps": 12, "motion": "loop", "magnitude": "large", "condition_frame": -2, "start_from": "image", "color_match": 0.35,
-            "formats": ["webp"], "loop_count": 2, "ping_pong": True, "interpolate": 2, "model": "tiny_pia.safetensors"}
+SETTINGS = {
+    "num_frames": 6,
+    "fps": 12,
+    "motion": "loop",
+    "magnitude": "large",
+    "condition_frame": -2,
+    "start_from": "image",
+    "color_match": 0.35,
+    "formats": ["webp"],
+    "loop_count": 2,
+    "ping_pong": True,
+    "interpolate": 2,
+    "model": "tiny_pia.safetensors",
+}
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, {**SETTINGS, "affinity": [1.0, 0.3, 0.75], "motion": "custom"},
-                                      {"num_frames": 16, "formats": ["gif", "mp4"]}], ids=["all", "curve", "defaults"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        {**SETTINGS, "affinity": [1.0, 0.3, 0.75], "motion": "custom"},
+        {"num_frames": 16, "formats": ["gif", "mp4"]},
+    ],
+    ids=["all", "curve", "defaults"],
+)
 def test_infotext_of_a_clip_restores_every_field(host, built, settings):
     from modules import script_callbacks
     from modules.infotext_utils import parse_generation_parameters
@@ -65,12 +89,17 @@ def test_infotext_of_a_clip_restores_every_field(host, built, settings):
     from lib_pia.host.generation.request import settings_from_args
 
     wanted = PIASettings.from_dict({**settings, "model": "tiny_pia.safetensors"})
-    infotext = animate(host, {**settings, **({"num_frames": 4} if settings["num_frames"] == 16 else {})}, steps=1)["info"]["infotexts"][0] \
-        if settings["num_frames"] != 16 else ", ".join(["a cat\nSteps: 1, Sampler: Euler", *map(": ".join, wanted.infotext().items())])
+    infotext = (
+        animate(host, {**settings, **({"num_frames": 4} if settings["num_frames"] == 16 else {})}, steps=1)["info"][
+            "infotexts"
+        ][0]
+        if settings["num_frames"] != 16
+        else ", ".join(["a cat\nSteps: 1, Sampler: Euler", *map(": ".join, wanted.infotext().items())])
+    )
     params = parse_generation_parameters(infotext)
     script_callbacks.infotext_pasted_callback(infotext, params)
     pasted = [key(params) for _, key in built.infotext_fields]
-    assert [value is None for value in pasted] == [not field.restored for field in FIELDS]      # a picture stays as it is
+    assert [value is None for value in pasted] == [not field.restored for field in FIELDS]  # a picture stays as it is
     assert settings_from_args(pasted) == wanted
 
 
@@ -108,7 +137,12 @@ def test_the_chart_shows_what_would_be_used(host):
 def test_the_settings_page_has_its_section(host):
     labels = host.shared.opts.data_labels
     assert {name for name, info in labels.items() if info.section == ("pia", "PIA")} >= {
-        "pia_model_dir", "pia_formats", "pia_gif_colors", "pia_mp4_crf", "pia_keep_in_vram"}
+        "pia_model_dir",
+        "pia_formats",
+        "pia_gif_colors",
+        "pia_mp4_crf",
+        "pia_keep_in_vram",
+    }
 
 
 def test_the_panel_starts_with_the_formats_of_the_settings(host):

@@ -1,4 +1,5 @@
 """The download of pia.ckpt: whole, resumed, refused, cut off, wrong, cancelled."""
+
 import threading
 from types import SimpleNamespace
 
@@ -41,7 +42,12 @@ def names(place):
 def test_the_file_is_there_after_a_download_and_nothing_else(place, hub, model):
     hub.content = model
     answer = run(place)
-    assert (answer["state"], answer["name"], answer["done"], answer["total"]) == ("done", "pia.ckpt", len(model), len(model))
+    assert (answer["state"], answer["name"], answer["done"], answer["total"]) == (
+        "done",
+        "pia.ckpt",
+        len(model),
+        len(model),
+    )
     assert names(place) == ["pia.ckpt"]
     assert (place.folder / "pia.ckpt").read_bytes() == model
 
@@ -139,7 +145,7 @@ def test_cancel_keeps_what_has_arrived_and_a_second_start_waits_its_turn(place, 
     hub.gate.clear()
     place.download.start(False)
     first = threading.enumerate()
-    place.download.start(False)                     # runs already: nothing new
+    place.download.start(False)  # runs already: nothing new
     assert {thread.name for thread in threading.enumerate()} <= {thread.name for thread in first} | {"Thread-1"}
     place.download.cancel()
     hub.gate.set()

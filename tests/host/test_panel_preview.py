@@ -1,4 +1,5 @@
 """The live preview of a clip: which frames, when, in which form, and that it keeps to its share of the time."""
+
 import io
 
 import pytest
@@ -31,7 +32,12 @@ def stage(host, monkeypatch):
         return Image.new("RGB", (4, 4), (index * 16, 255 * (index % 2), 0))
 
     monkeypatch.setattr(preview.sd_samplers, "sample_to_image", decode)
-    state.current_image, state.current_latent, state.sampling_step, state.id_live_preview = None, torch.zeros(16, 4, 2, 2), 5, 0
+    state.current_image, state.current_latent, state.sampling_step, state.id_live_preview = (
+        None,
+        torch.zeros(16, 4, 2, 2),
+        5,
+        0,
+    )
     yield preview.ClipPreview(16, 8, clock), clock, state, decoded
     state.current_latent = state.current_image = None
 
@@ -58,18 +64,18 @@ def test_slow_decoding_keeps_to_its_share(stage):
     preview, clock, state, decoded = stage
     clock.cost = 0.2
     preview()
-    for _ in range(600):                    # ten minutes of sampling, asked every second
+    for _ in range(600):  # ten minutes of sampling, asked every second
         clock.now += 1.0
         preview()
     assert preview.spent <= SHARE * clock.now + clock.cost
-    assert len(decoded) > 16                # and yet it was not idle
+    assert len(decoded) > 16  # and yet it was not idle
 
 
 def test_fewer_frames_where_all_would_be_too_many(stage):
     preview, clock, _, decoded = stage
     clock.cost = 0.01
     preview()
-    clock.now = 6.0                         # 2 % are 0.12 s: nine frames, not sixteen
+    clock.now = 6.0  # 2 % are 0.12 s: nine frames, not sixteen
     preview()
     assert decoded[1:] == [0, 2, 4, 6, 8, 9, 11, 13, 15]
 

@@ -1,4 +1,5 @@
 """What the panel's JavaScript asks the server for: who may ask, what is missing, a picture's origin, frames."""
+
 import io
 import json
 from types import SimpleNamespace
@@ -9,11 +10,14 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-INFOTEXT = ("a sun, (masterpiece:1.2), sks toy <lora:sunny:0.8>\nNegative prompt: dark\n"
-            "Steps: 4, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64, Model hash: 1234567890, Model: elsewhere")
+INFOTEXT = (
+    "a sun, (masterpiece:1.2), sks toy <lora:sunny:0.8>\nNegative prompt: dark\n"
+    "Steps: 4, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64, Model hash: 1234567890, Model: elsewhere"
+)
 
 
 # ---- access
+
 
 def client(api_auth, page):
     from lib_pia.host.panel.access import guard
@@ -34,8 +38,13 @@ def test_with_api_auth_passwords_and_the_page_get_in(host, page):
     guarded = client("a:b,c:d:e", page)
     assert guarded.get("/", auth=("a", "b")).status_code == guarded.get("/", auth=("c", "d:e")).status_code == 200
     assert guarded.get("/", headers=page_key()).status_code == 200
-    for refused in (guarded.get("/"), guarded.get("/", auth=("a", "x")), guarded.get("/", auth=("x", "b")),
-                    guarded.get("/", headers={"Authorization": "Basic !!"}), guarded.get("/", headers={"X-PIA-Page": "x"})):
+    for refused in (
+        guarded.get("/"),
+        guarded.get("/", auth=("a", "x")),
+        guarded.get("/", auth=("x", "b")),
+        guarded.get("/", headers={"Authorization": "Basic !!"}),
+        guarded.get("/", headers={"X-PIA-Page": "x"}),
+    ):
         assert refused.status_code == 401
 
 
@@ -54,6 +63,7 @@ def test_the_page_is_given_its_key(host):
 
 
 # ---- what is missing
+
 
 def status(host, model=""):
     return host.client.get("/pia/v1/status", params={"model": model}, headers=page_key()).json()
@@ -91,6 +101,7 @@ def test_another_family_of_checkpoint_is_said(host, models):
 
 # ---- the picture's origin
 
+
 def origin(host, **body):
     return host.client.post("/pia/v1/origin", json=body, headers=page_key())
 
@@ -127,20 +138,26 @@ def test_a_picture_without_infotext_has_nothing_to_tell(host):
     assert origin(host, picture=text, prompt="").json() == {"infotext": "", "missing": [], "checkpoint": None}
 
 
-@pytest.mark.parametrize("body", [{"picture": "data:image/png;base64,AAAA"}, {"picture": "%%%"}, {}, {"infotext": 3}, {"infotext": "x" * 200_000}])
+@pytest.mark.parametrize(
+    "body",
+    [{"picture": "data:image/png;base64,AAAA"}, {"picture": "%%%"}, {}, {"infotext": 3}, {"infotext": "x" * 200_000}],
+)
 def test_what_is_no_picture_gets_a_sentence(host, body):
     answer = origin(host, **body)
     assert answer.status_code == 422 and answer.json()["detail"].endswith(".")
 
 
-@pytest.mark.parametrize("of_picture, prompt, missing", [
-    ("((smile, open mouth:1.2)), 1girl", "1girl", ["smile", "open mouth"]),
-    ("cat", "catfish", ["cat"]),
-    ("a \\(b\\)", "x", ["a \\(b\\)"]),
-    ("one AND two", "two", ["one"]),
-    ("<lora:a:1>", "<lora:ab:1>", ["<lora:a:1>"]),
-    ("", "x", []),
-])
+@pytest.mark.parametrize(
+    "of_picture, prompt, missing",
+    [
+        ("((smile, open mouth:1.2)), 1girl", "1girl", ["smile", "open mouth"]),
+        ("cat", "catfish", ["cat"]),
+        ("a \\(b\\)", "x", ["a \\(b\\)"]),
+        ("one AND two", "two", ["one"]),
+        ("<lora:a:1>", "<lora:ab:1>", ["<lora:a:1>"]),
+        ("", "x", []),
+    ],
+)
 def test_missing_words(host, of_picture, prompt, missing):
     from lib_pia.host.panel.prompt_hints import missing_words
 
@@ -149,6 +166,7 @@ def test_missing_words(host, of_picture, prompt, missing):
 
 # ---- frames of a clip
 
+
 @pytest.fixture
 def clip(host, tmp_path):
     """A clip of three colours in the list of last clips, as GIF only."""
@@ -156,8 +174,15 @@ def clip(host, tmp_path):
     from lib_pia.video import ClipOptions, encode_clip
 
     colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
-    files = encode_clip([Image.new("RGB", (16, 16), colour) for colour in colours], tmp_path / "clip", ["gif"], ClipOptions(infotext=INFOTEXT))
-    kept = recent.add("img2img", INFOTEXT, [{"path": str(file.paths[0]), "format": file.format} for file in files], None, None)
+    files = encode_clip(
+        [Image.new("RGB", (16, 16), colour) for colour in colours],
+        tmp_path / "clip",
+        ["gif"],
+        ClipOptions(infotext=INFOTEXT),
+    )
+    kept = recent.add(
+        "img2img", INFOTEXT, [{"path": str(file.paths[0]), "format": file.format} for file in files], None, None
+    )
     yield SimpleNamespace(id=kept.id, colours=colours)
     recent.clear()
 

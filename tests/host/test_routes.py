@@ -1,4 +1,5 @@
 """The extension's own routes: the largest body, and --api-auth; the rest is in tests/scenarios/test_routes.py."""
+
 from __future__ import annotations
 
 import pytest

@@ -141,7 +141,8 @@ def test_ctrl_c_keeps_what_is_finished(bench):
     def slow(body):
         if len(host.requests) == 2:
             process.send_signal(signal.SIGINT)
-            time.sleep(0.5)
+            process.wait(60)
+            raise ConnectionError  # nobody listens any more
         return FakeWebUI.clip(body)
 
     with FakeWebUI(handle=slow) as host:

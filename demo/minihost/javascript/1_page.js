@@ -1,6 +1,4 @@
 // What the page's own scripts and the extensions' may use: where things are, and when they change.
-// Ids: tabs, mode_img2img, settings_json, lightboxModal, and of each tab TAB_prompt, TAB_generate, TAB_interrupt, TAB_skip, TAB_gallery,
-// TAB_gallery_container, TAB_generation_info_button. Callbacks: onUiLoaded, onUiUpdate(mutations), onAfterUiUpdate, onUiTabChange, onOptionsChanged.
 
 var opts = {}, uiCurrentTab = null;
 const events = { loaded: [], update: [], afterUpdate: [], tabChange: [], options: [] };
@@ -27,18 +25,16 @@ function tellAll(event, value) {
     }
 }
 
+function tabButtons(id) {
+    return [...gradioApp().querySelectorAll(`#${id} > .tab-nav > button`)];
+}
+
 function get_uiCurrentTab() {
-    return gradioApp().querySelector("#tabs > .tab-nav > button.selected");
+    return tabButtons("tabs").find((button) => button.classList.contains("selected"));
 }
 
 function get_uiCurrentTabContent() {
     return [...gradioApp().querySelectorAll("#tabs > .tabitem")].find((item) => item.style.display !== "none");
-}
-
-/** The callbacks of onAfterUiUpdate, 200 ms after the last call of this. */
-function scheduleAfterUiUpdateCallbacks() {
-    clearTimeout(scheduleAfterUiUpdateCallbacks.timer);
-    scheduleAfterUiUpdateCallbacks.timer = setTimeout(() => tellAll("afterUpdate"), 200);
 }
 
 /** gradio notices a value that a script has set. */
@@ -47,14 +43,15 @@ function updateInput(target) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
-    let loaded = false;
+    let loaded = false, timer = null;
     new MutationObserver((mutations) => {
         if (!loaded && gradioApp().querySelector("#txt2img_prompt")) {
             loaded = true;
             tellAll("loaded");
         }
         tellAll("update", mutations);
-        scheduleAfterUiUpdateCallbacks();
+        clearTimeout(timer);
+        timer = setTimeout(() => tellAll("afterUpdate"), 200);
         if (get_uiCurrentTab() && get_uiCurrentTab() !== uiCurrentTab) {
             uiCurrentTab = get_uiCurrentTab();
             tellAll("tabChange");
@@ -62,10 +59,11 @@ document.addEventListener("DOMContentLoaded", () => {
     }).observe(gradioApp(), { childList: true, subtree: true });
 });
 
+let seenSettings = "";
 onAfterUiUpdate(() => {
     const text = gradioApp().querySelector("#settings_json textarea")?.value;
-    if (!text || text === onAfterUiUpdate.seen) return;
-    onAfterUiUpdate.seen = text;
+    if (!text || text === seenSettings) return;
+    seenSettings = text;
     opts = JSON.parse(text);
     tellAll("options");
 });
@@ -76,10 +74,13 @@ function inputAccordionChecked(id, checked) {
 }
 
 onUiLoaded(() => gradioApp().querySelectorAll(".input-accordion").forEach((accordion) => {
-    const header = accordion.querySelector(".label-wrap"), value = gradioApp().querySelector(`#${accordion.id}-checkbox input`);
+    const header = accordion.querySelector(".label-wrap");
+    const value = gradioApp().querySelector(`#${accordion.id}-checkbox input`);
     const isOpen = () => header.classList.contains("open");
-    const box = Object.assign(document.createElement("input"), { type: "checkbox", id: `${accordion.id}-visible-checkbox`,
-        className: `${value.className} input-accordion-checkbox`, checked: isOpen() });
+    const box = Object.assign(document.createElement("input"), {
+        type: "checkbox", id: `${accordion.id}-visible-checkbox`, checked: isOpen(),
+        className: `${value.className} input-accordion-checkbox`,
+    });
     let together = true;
     header.querySelector("span").prepend(box);
     accordion.check = (checked, open) => {
@@ -94,5 +95,6 @@ onUiLoaded(() => gradioApp().querySelectorAll(".input-accordion").forEach((accor
         accordion.check(box.checked, true);
         together = false;
     });
-    new MutationObserver(() => together && accordion.check(isOpen(), false)).observe(header, { attributeFilter: ["class"] });
+    new MutationObserver(() => together && accordion.check(isOpen(), false))
+        .observe(header, { attributeFilter: ["class"] });
 }));

@@ -1,7 +1,8 @@
-// The buttons of the two tabs: Generate with its progress bar and preview, sending between tabs, and the large view of a picture.
+// The buttons of the two tabs: Generate with its progress bar, and sending between tabs.
 
 function all_gallery_buttons() {
-    return [...gradioApp().querySelectorAll("[id$=_gallery] .thumbnail-item.thumbnail-small")].filter((item) => item.offsetParent);
+    return [...gradioApp().querySelectorAll("[id$=_gallery] .thumbnail-item.thumbnail-small")]
+        .filter((item) => item.offsetParent);
 }
 
 function selected_gallery_button() {
@@ -10,14 +11,6 @@ function selected_gallery_button() {
 
 function selected_gallery_index() {
     return all_gallery_buttons().indexOf(selected_gallery_button());
-}
-
-function extract_image_from_gallery(gallery) {
-    return [gallery[Math.max(selected_gallery_index(), 0)] ?? null];
-}
-
-function tabButtons(id) {
-    return [...gradioApp().querySelectorAll(`#${id} > .tab-nav > button`)];
 }
 
 function get_tab_index(id) {
@@ -44,65 +37,42 @@ function switch_to_inpaint() {
     return [...arguments];
 }
 
-/** Bar above the gallery and preview over it until the task is done (or, after `patience` seconds, was never begun). */
-async function requestProgress(id_task, container, gallery, atEnd, onProgress, patience = 40) {
-    const [bar, preview] = ["progressDiv", "livePreview"].map((className) => Object.assign(document.createElement("div"), { className }));
+function answerFor(path, body) {
+    const asked = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    return fetch(path, asked).then((answer) => answer.json());
+}
+
+/** Bar above the gallery until the task is done. */
+async function requestProgress(id_task, container, gallery, atEnd, onProgress) {
+    const bar = Object.assign(document.createElement("div"), { className: "progressDiv" });
     bar.innerHTML = "<div class='progress'></div>";
     container.before(bar);
-    let seen = false, id_live_preview = -1;
-    for (const began = Date.now(); ;) {
-        const asked = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ id_task, id_live_preview }) };
-        const answer = await fetch("./internal/progress", asked).then((told) => told.json()).catch(() => ({ completed: true }));
-        seen = seen || answer.active;
-        if (answer.completed || (!answer.active && !answer.queued && (seen || Date.now() - began > 1000 * patience))) break;
-        bar.firstChild.style.width = `${Math.round(100 * (answer.progress || 0))}%`;
+    for (;;) {
+        const answer = await answerFor("./internal/progress", { id_task }).catch(() => ({ completed: true }));
+        if (answer.completed) break;
+        bar.firstChild.style.width = `${Math.round(100 * answer.progress)}%`;
         bar.firstChild.textContent = `${answer.textinfo || ""} ${bar.firstChild.style.width}`.trim();
-        id_live_preview = answer.id_live_preview;
-        if (answer.live_preview) {
-            preview.innerHTML = `<img src="${answer.live_preview}">`;
-            gallery.append(preview);
-        }
         if (onProgress) onProgress(answer);
-        await new Promise((resolve) => setTimeout(resolve, opts.live_preview_refresh_period || 500));
+        await new Promise((resolve) => setTimeout(resolve, 500));
     }
     bar.remove();
-    preview.remove();
     atEnd();
 }
 
-function showStopButtons(tab, display) {
-    for (const name of ["interrupt", "skip"]) gradioApp().querySelector(`#${tab}_${name}`).style.display = display;
-}
-
-function startTask(tab, values) {
-    const [container, gallery] = ["gallery_container", "gallery"].map((name) => gradioApp().querySelector(`#${tab}_${name}`));
+function submitted(tab, values) {
+    const [container, gallery] = ["gallery_container", "gallery"].map(
+        (name) => gradioApp().querySelector(`#${tab}_${name}`));
     values[0] = `task(${Math.random().toString(36).slice(2)})`;
-    showStopButtons(tab, "block");
-    requestProgress(values[0], container, gallery, () => showStopButtons(tab, "none"));
+    requestProgress(values[0], container, gallery, () => {});
     return values;
 }
 
 function submit() {
-    return startTask("txt2img", [...arguments]);
+    return submitted("txt2img", [...arguments]);
 }
 
 function submit_img2img() {
-    const values = startTask("img2img", [...arguments]);
+    const values = submitted("img2img", [...arguments]);
     values[1] = get_tab_index("mode_img2img");
     return values;
 }
-
-onUiLoaded(() => ["txt2img", "img2img"].forEach((tab) => {
-    showStopButtons(tab, "none");
-    gradioApp().querySelector(`#${tab}_gallery`).addEventListener("click", (event) => {
-        setTimeout(() => gradioApp().querySelector(`#${tab}_generation_info_button`)?.click(), 100);    // the infotext of the selected one
-        if (event.target.matches(".preview img")) showModal(event.target.src);
-    });
-}));
-
-function showModal(src) {
-    const view = Object.assign(document.createElement("div"), { id: "lightboxModal", onclick: () => view.remove() });
-    view.append(Object.assign(document.createElement("img"), { id: "modalImage", src }));
-    gradioApp().append(view);
-}
-

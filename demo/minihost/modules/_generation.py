@@ -1,22 +1,12 @@
 """The order of one generation; the names of the steps are those of the scripts' hooks."""
+
 import contextlib
 from types import SimpleNamespace
 
 import numpy as np
 import torch
-from modules import (
-    _inpaint,
-    devices,
-    extra_networks,
-    images,
-    processing,
-    rng,
-    sd_models,
-    sd_samplers,
-    sd_unet,
-    sd_vae,
-    shared,
-)
+from modules import _inpaint, devices, extra_networks, images, processing, rng, sd_models, sd_samplers, sd_unet, sd_vae
+from modules._infotext import Processed, create_infotext
 from modules.shared import opts, state
 from PIL import Image
 
@@ -28,11 +18,12 @@ def _tell(p, hook, *given, **named):
 
 @contextlib.contextmanager
 def overridden(p):
-    """The settings that the request wants, until the end of the block. A checkpoint that was loaded for it stays until
-    another one is needed."""
-    wanted = {name: value for name, value in p.override_settings.items()
-              if name != "sd_model_checkpoint" or value in sd_models.checkpoint_aliases}
-    before = {name: getattr(opts, name) for name in wanted if name in opts.data_labels}
+    """The settings that the request wants, until the end of the block. Its checkpoint stays loaded until another is
+    needed."""
+    wanted = dict(p.override_settings)
+    if wanted.get("sd_model_checkpoint") not in sd_models.checkpoint_aliases:
+        wanted.pop("sd_model_checkpoint", None)
+    before = {name: getattr(opts, name) for name in wanted}
     try:
         for name, value in wanted.items():
             opts.set(name, value, is_api=True, run_callbacks=False)
@@ -49,7 +40,7 @@ def process_images(p):
     """The `Processed` of the request `p`."""
     _tell(p, "before_process")
     with overridden(p), torch.no_grad():
-        p.sampler_name, p.scheduler = sd_samplers.get_sampler_and_scheduler(p.sampler_name, p.scheduler, convert_automatic=False)
+        p.sampler_name, p.scheduler = sd_samplers.get_sampler_and_scheduler(p.sampler_name, p.scheduler)
         _prepare(p)
         _tell(p, "process")
         pictures, infotexts = [], []
@@ -61,15 +52,14 @@ def process_images(p):
             p.iteration, state.skipped = number, False
             if state.interrupted or state.stopping_generation:
                 break
-            sd_models.reload_model_weights()                # a script may have changed the setting
+            sd_models.reload_model_weights()  # a script may have changed the setting
             if not _make_batch(p, pictures, infotexts):
                 break
         p.color_corrections = None
-        if not infotexts:
-            infotexts.append(processing.create_infotext(p, p.all_prompts, p.all_seeds, p.all_subseeds, index=0))
+        infotexts = infotexts or [_infotext_of_all(p)]
         first = _add_grid(p, pictures, infotexts)
-        processed = processing.Processed(p, pictures, p.all_seeds[0], infotexts[0], p.all_subseeds[0],
-                                         index_of_first_image=first, infotexts=infotexts)
+        lists = {"index_of_first_image": first, "infotexts": infotexts}
+        processed = Processed(p, pictures, p.all_seeds[0], infotexts[0], p.all_subseeds[0], **lists)
         _tell(p, "postprocess", processed)
     return processed
 
@@ -77,17 +67,17 @@ def process_images(p):
 def _prepare(p):
     """What can be said before anything is computed: prompts and seeds of every picture, names of the model."""
     seed, subseed = processing.get_fixed_seed(p.seed), processing.get_fixed_seed(p.subseed)
-    if p.refiner_checkpoint not in (None, "", "None", "none"):
+    if p.refiner_checkpoint not in (None, "", "None"):
         p.refiner_checkpoint_info = sd_models.checkpoint_named(p.refiner_checkpoint)
-    p.tiling, info = opts.tiling if p.tiling is None else p.tiling, shared.sd_model.sd_checkpoint_info
-    shared.sd_model.tile(p.tiling)
+    p.tiling, info = opts.tiling if p.tiling is None else p.tiling, p.sd_model.sd_checkpoint_info
+    p.sd_model.tile(p.tiling)
     p.sd_model_name, p.sd_model_hash = info.name_for_extra, info.shorthash
-    p.sd_vae_name, p.sd_vae_hash = sd_vae.get_loaded_vae_name(), sd_vae.get_loaded_vae_hash()
+    p.sd_vae_name, p.sd_vae_hash = sd_vae.loaded()
     p.s_min_uncond = opts.s_min_uncond if p.s_min_uncond is None else p.s_min_uncond
     p.setup_prompts()
-    count, step = len(p.all_prompts), 0 if p.subseed_strength else 1        # variations are of one seed
+    count, step = len(p.all_prompts), 0 if p.subseed_strength else 1  # variations are of one seed
     p.all_seeds = seed if isinstance(seed, list) else [int(seed) + step * place for place in range(count)]
-    p.all_subseeds = subseed if isinstance(subseed, list) else [int(subseed) + place for place in range(count)]
+    p.all_subseeds = [int(subseed) + place for place in range(count)]
 
 
 def _take_prompts(p):
@@ -106,8 +96,7 @@ def _make_batch(p, pictures, infotexts):
     batch = SimpleNamespace(images=list(samples))
     _tell(p, "postprocess_batch_list", batch, batch_number=p.iteration)
     for p.batch_index, sample in enumerate(batch.images):
-        text = processing.create_infotext(p, p.prompts, p.seeds, p.subseeds, index=p.batch_index,
-                                          all_negative_prompts=p.negative_prompts)
+        text = create_infotext(p, p.batch_index, p.prompts, p.negative_prompts, p.seeds, p.subseeds)
         pictures += _finished(p, p.batch_index, sample, text)
         infotexts.append(text)
     return True
@@ -117,8 +106,7 @@ def _sample(p):
     """One batch: pictures [B, 3, H, W], 0..1, or None."""
     rows = _take_prompts(p)
     p.seeds, p.subseeds = p.all_seeds[rows], p.all_subseeds[rows]
-    shape = processing.opt_C, p.height // processing.opt_f, p.width // processing.opt_f
-    p.rng = rng.ImageRNG(shape, p.seeds, p.subseeds, p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w)
+    p.rng = rng.ImageRNG((4, p.height // 8, p.width // 8), p.seeds, p.subseeds, *p.variation())
 
     def of_batch():
         return {"prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
@@ -134,50 +122,53 @@ def _sample(p):
     if p.n_iter > 1:
         state.job = f"Batch {p.iteration + 1} out of {p.n_iter}"
     p.sd_model.alphas_cumprod = p.sd_model.alphas_cumprod_original.to(devices.device)
-    made = SimpleNamespace(samples=p.sample(conditioning=p.c, unconditional_conditioning=p.uc,
-                                            subseed_strength=p.subseed_strength, **of_batch()))
+    conds = {"conditioning": p.c, "unconditional_conditioning": p.uc, "subseed_strength": p.subseed_strength}
+    made = SimpleNamespace(samples=p.sample(**conds, **of_batch()))
     _tell(p, "post_sample", made)
     decoded = made.samples
     if not getattr(decoded, "already_decoded", False):
-        devices.test_for_nans(decoded, "unet")
-        decoded = processing.decode_latent_batch(p.sd_model, decoded, target_device=devices.cpu, check_for_nans=True)
+        decoded = processing.decode_latent_batch(p.sd_model, decoded, target_device=devices.cpu)
     state.nextjob()
     return torch.stack(list(decoded)).float().add(1).div(2).clamp(0, 1)
 
 
 def _finished(p, place, sample, text):
-    """The picture of `sample` [3, H, W] after corrections, overlay and saving, and views of the mask if they are wanted."""
+    """The picture of `sample` [3, H, W] after corrections, overlay and saving, and views of the mask if wanted."""
     step = SimpleNamespace(image=Image.fromarray((sample.cpu().numpy().transpose(1, 2, 0) * 255).astype(np.uint8)))
     _tell(p, "postprocess_image", step)
     overlays = (p.overlay_images or []) if opts.overlay_inpaint else []
-    over = SimpleNamespace(index=place, mask_for_overlay=getattr(p, "mask_for_overlay", None),
-                           overlay_image=overlays[place] if place < len(overlays) else None)
+    over = SimpleNamespace(index=place, mask_for_overlay=getattr(p, "mask_for_overlay", None))
+    over.overlay_image = overlays[place] if place < len(overlays) else None
     _tell(p, "postprocess_maskoverlay", over)
     if p.color_corrections and place < len(p.color_corrections):
-        step.image = processing.apply_color_correction(p.color_corrections[place], step.image)
-    image, new = processing.apply_overlay(step.image, p.paste_to, over.overlay_image)
+        step.image = _inpaint.apply_color_correction(p.color_corrections[place], step.image)
+    image, new = _inpaint.apply_overlay(step.image, p.paste_to, over.overlay_image)
     step = SimpleNamespace(image=image)
     _tell(p, "postprocess_image_after_composite", step)
     image, mask = step.image, over.mask_for_overlay
     if p.saves():
-        images.save_image(image, p.outpath_samples, "", p.seeds[place], p.prompts[place], opts.samples_format, info=text, p=p)
+        images.save_image(image, p.outpath_samples, "", p.seeds[place], p.prompts[place], text, p)
     if opts.enable_pnginfo:
         image.info["parameters"] = text
     views = [mask.convert("RGB")] if mask is not None and opts.return_mask else []
     if mask is not None and opts.return_mask_composite:
-        views.append(_inpaint.overlay_of(new, Image.eval(mask.convert("L").resize(image.size), lambda value: 255 - value)))
+        kept = Image.eval(mask.convert("L").resize(image.size), lambda value: 255 - value)
+        views.append(_inpaint.overlay_of(new, kept))
     return [image, *views]
+
+
+def _infotext_of_all(p):
+    return create_infotext(p, 0, p.all_prompts, p.all_negative_prompts, p.all_seeds, p.all_subseeds)
 
 
 def _add_grid(p, pictures, infotexts):
     """The place of the first picture: 1 where a grid of all is put before them."""
     if p.do_not_save_grid or not (opts.return_grid or opts.grid_save) or len(pictures) < 2:
         return 0
-    grid = images.image_grid(pictures, p.batch_size)
-    text = processing.create_infotext(p, p.all_prompts, p.all_seeds, p.all_subseeds, use_main_prompt=True)
+    grid, text = images.image_grid(pictures, p.batch_size), _infotext_of_all(p)
     grid.info["parameters"] = text
     if opts.grid_save:
-        images.save_image(grid, p.outpath_grids, "grid", p.all_seeds[0], p.all_prompts[0], info=text, p=p)
+        images.save_image(grid, p.outpath_grids, "grid", p.all_seeds[0], p.all_prompts[0], text, p)
     if opts.return_grid:
         pictures.insert(0, grid)
         infotexts.insert(0, text)

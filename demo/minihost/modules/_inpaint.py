@@ -1,9 +1,11 @@
-"""Masks, rectangles around them, and what is laid over a finished picture. Pictures are PIL's; a mask is mode L, white = new."""
+"""Masks, rectangles around them, and what is laid over a finished picture: PIL's; a mask is mode L, white = new."""
+
 import numpy as np
 from modules import images
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter, ImageOps, ImageStat
+from scipy.ndimage import gaussian_filter1d
 
-FILL_RADII = (256, 64, 16, 16, 4, 4, 4, 4, 2, 2, 0)         # pixels of blur, coarse to fine
+FILL_RADII = (256, 64, 16, 16, 4, 4, 4, 4, 2, 2, 0)  # pixels of blur, coarse to fine
 
 
 def create_binary_mask(image, round=True):
@@ -19,35 +21,34 @@ def blurred(mask, sigma_x, sigma_y):
     values = np.asarray(mask)
     for axis, sigma in ((1, sigma_x), (0, sigma_y)):
         if sigma > 0:
-            reach = int(2.5 * sigma + 0.5)
-            bell = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma ** 2))
-            border = [(reach * (axis == side),) * 2 for side in (0, 1)]
-            wide = np.pad(values.astype(float), border, mode="reflect" if values.shape[axis] > reach else "edge")
-            smooth = np.apply_along_axis(np.convolve, axis, wide, bell / bell.sum(), mode="valid")
-            values = smooth.round().clip(0, 255).astype(np.uint8)
+            smooth = gaussian_filter1d(values.astype(float), sigma, axis=axis, truncate=2.5, mode="mirror")
+            values = smooth.round().astype(np.uint8)
     return Image.fromarray(values)
 
 
 def region_of(mask, padding, ratio):
-    """(left, top, right, bottom) around what is not black with `padding`, made longer in one direction to width / height =
-    `ratio`; None for a black mask."""
+    """(left, top, right, bottom) around what is not black with `padding`, made longer in one direction to width /
+    height = `ratio`; None for a black mask."""
     box = mask.getbbox()
     if box is None:
         return None
-    (left, right), (top, bottom) = ((max(box[side] - padding, 0), min(box[side + 2] + padding, mask.size[side])) for side in (0, 1))
+    (left, right), (top, bottom) = (
+        (max(box[side] - padding, 0), min(box[side + 2] + padding, mask.size[side])) for side in (0, 1)
+    )
     if (right - left) > ratio * (bottom - top):
-        return left, *_longer(top, bottom, int((right - left) / ratio), mask.height, right)
-    left, right = _longer(left, right, int((bottom - top) * ratio), mask.width)
+        top, bottom = _longer(top, bottom, int((right - left) / ratio), mask.height)
+    else:
+        left, right = _longer(left, right, int((bottom - top) * ratio), mask.width)
     return left, top, right, bottom
 
 
-def _longer(low, high, wanted, limit, *between):
-    """low..high stretched to `wanted` around its middle, moved and cut to lie in 0..limit; `between` goes between the two."""
+def _longer(low, high, wanted, limit):
+    """low..high stretched to `wanted` around its middle, moved and cut to lie in 0..limit."""
     more = max(wanted - high + low, 0)
     low, high = low - more // 2, high + (more + 1) // 2
     back = max(high - limit, 0)
     low, high = low - back, high - back
-    return max(low, 0), *between, min(high + max(-low, 0), limit)
+    return max(low, 0), min(high + max(-low, 0), limit)
 
 
 def overlay_of(image, mask, mode="RGBA"):
@@ -79,14 +80,11 @@ def apply_overlay(image, paste_loc, overlay):
 
 def setup_color_correction(image):
     """What `apply_color_correction` needs of the picture that has the wanted colours."""
-    return [band.histogram() for band in image.convert("YCbCr").split()[1:]]
+    return ImageStat.Stat(image.convert("YCbCr")).mean
 
 
 def apply_color_correction(correction, original_image):
-    """`original_image` with the wanted distribution of each chroma channel (the WebUI works in Lab)."""
-    luma, *chroma = original_image.convert("YCbCr").split()
-    for place, (band, wanted) in enumerate(zip(chroma, correction)):
-        have, want = np.cumsum(band.histogram()), np.cumsum(wanted)
-        table = np.interp(have / have[-1], want / want[-1], np.arange(256))
-        chroma[place] = band.point([int(value) for value in table.round()])
-    return Image.merge("YCbCr", [luma, *chroma]).convert("RGB")
+    """`original_image` with the wanted mean of each chroma channel (the WebUI matches histograms in Lab)."""
+    off = np.subtract(correction, setup_color_correction(original_image)) * (0, 1, 1)
+    values = np.asarray(original_image.convert("YCbCr")) + off.round()
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8), "YCbCr").convert("RGB")

@@ -1,72 +1,50 @@
-"""The model object: LDM's own UNetModel, Encoder and Decoder in a LatentDiffusion of our own, sized by the checkpoint."""
+"""The model object: LDM's own UNetModel, Encoder and Decoder in a LatentDiffusion of our own."""
+
 import contextlib
 import io
 from collections import namedtuple
+from pathlib import Path
 
 import torch
+import yaml
 from ldm.modules.diffusionmodules import openaimodel
 from ldm.modules.diffusionmodules.model import Decoder, Encoder
-from ldm.modules.diffusionmodules.openaimodel import UNetModel
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from modules import _text
 from torch import nn
 
-UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model."
-SCALE = 0.18215                         # of SD1 latents: 1 / their standard deviation (latent-diffusion)
-BETAS = (0.00085, 0.0120)               # linear_start and linear_end of SD1
-OF_UNET = ["model_channels", "channel_mult", "num_res_blocks", "attention_resolutions", "context_dim", "num_heads", "in_channels"]
-OF_VAE = ["ch", "ch_mult", "num_res_blocks", "z_channels"]
-# Sizes of a model. Checkpoints of one layout are loaded into the same object.
-Layout = namedtuple("Layout", "unet vae text betas parameterization", defaults=(BETAS, "eps"))
+TEXT = "cond_stage_model.transformer.text_model."
+SCALE = 0.18215  # of SD1 latents: 1 / their standard deviation (latent-diffusion)
+# SD1's layout (latent-diffusion's v1-inference.yaml): of a checkpoint without a yaml beside it
+UNET = {"model_channels": 320, "channel_mult": (1, 2, 4, 4), "num_res_blocks": 2, "attention_resolutions": (4, 2, 1)}
+UNET |= {"context_dim": 768, "num_heads": 8}
+VAE = {"ch": 128, "ch_mult": (1, 2, 4, 4), "num_res_blocks": 2, "z_channels": 4}
+DIFFUSION = {"linear_start": 0.00085, "linear_end": 0.0120, "parameterization": "eps"}
+# Sizes of a model, as dicts and a tuple. Checkpoints of one layout are loaded into the same object.
+Layout = namedtuple("Layout", "unet vae diffusion text")
 
 
-def layout_of(tensors, config=None) -> Layout:
-    """From the shapes in a checkpoint, or (UNet and VAE) from the `params` of the yaml beside it."""
-    if config is None:
-        unet = _unet_sizes(tensors)
-        return Layout(unet, _vae_sizes(tensors), _text_sizes(tensors, unet[4]))
-    unet, vae = config["unet_config"]["params"], config["first_stage_config"]["params"]["ddconfig"]
-    unet, vae = ([tuple(part[name]) if isinstance(part[name], list) else part[name] for name in names]
-                 for part, names in ((unet, OF_UNET), (vae, OF_VAE)))
-    betas = config.get("linear_start", BETAS[0]), config.get("linear_end", BETAS[1])
-    return Layout(tuple(unet), tuple(vae), _text_sizes(tensors, unet[4]), betas, config.get("parameterization", "eps"))
+def layout_of(tensors, config: Path) -> Layout:
+    """From the yaml beside a checkpoint, where there is one, and the shapes in it."""
+    said = yaml.safe_load(config.read_text("utf-8"))["model"]["params"] if config.is_file() else {}
+    unet = UNET | _said(UNET, said.get("unet_config", {}).get("params", {}))
+    unet["in_channels"] = tensors["model.diffusion_model.input_blocks.0.0.weight"].shape[1]
+    vae = VAE | _said(VAE, said.get("first_stage_config", {}).get("params", {}).get("ddconfig", {}))
+    return Layout(unet, vae, DIFFUSION | _said(DIFFUSION, said), _text_sizes(tensors, unet["context_dim"]))
 
 
-def _numbers(tensors, prefix) -> range:
-    """0, 1, ... as far as there are keys PREFIX0., PREFIX1., ..."""
-    found = {int(key[len(prefix):].split(".", 1)[0]) for key in tensors if key.startswith(prefix)}
-    return range(len(found))
-
-
-def _unet_sizes(tensors):
-    blocks = _numbers(tensors, f"{UNET}input_blocks.")
-    outs = {i: tensors.get(f"{UNET}input_blocks.{i}.0.out_layers.3.weight") for i in blocks}
-    widths = [len(weight) for weight in outs.values() if weight is not None]
-    levels = 1 + sum(f"{UNET}input_blocks.{i}.0.op.weight" in tensors for i in blocks)
-    first, per_level = tensors[f"{UNET}input_blocks.0.0.weight"], len(widths) // levels
-    attended = tuple(2 ** level for level in range(levels)
-                     if f"{UNET}input_blocks.{1 + level * (per_level + 1)}.1.norm.weight" in tensors)
-    context = next(weight.shape[1] for key, weight in tensors.items() if key.startswith(UNET) and key.endswith("attn2.to_k.weight"))
-    return (len(first), tuple(width // len(first) for width in widths[::per_level]), per_level, attended, context,
-            8, first.shape[1])                                              # SD1 has 8 heads everywhere
-
-
-def _vae_sizes(tensors):
-    width = len(tensors[f"{VAE}encoder.conv_in.weight"])
-    mult = tuple(len(tensors[f"{VAE}encoder.down.{level}.block.0.conv2.weight"]) // width
-                 for level in _numbers(tensors, f"{VAE}encoder.down."))
-    blocks = _numbers(tensors, f"{VAE}encoder.down.0.block.")
-    return width, mult, len(blocks), tensors[f"{VAE}post_quant_conv.weight"].shape[1]
+def _said(known, said):
+    return {name: tuple(said[name]) if isinstance(said[name], list) else said[name] for name in known if name in said}
 
 
 def _text_sizes(tensors, context):
     """(vocabulary, width, layers, hidden, heads, positions); a small one where the checkpoint has no text encoder."""
     if (tokens := tensors.get(f"{TEXT}embeddings.token_embedding.weight")) is None:
         return 4096, context, 2, 2 * context, 4, 77
-    layers = _numbers(tensors, f"{TEXT}encoder.layers.")
-    return (*tokens.shape, len(layers), len(tensors[f"{TEXT}encoder.layers.0.mlp.fc1.weight"]),
-            tokens.shape[1] // 64 if tokens.shape[1] >= 256 else 4,         # CLIP's heads are 64 wide; the miniature has four
-            len(tensors[f"{TEXT}embeddings.position_embedding.weight"]))
+    layers = sum(key.startswith(f"{TEXT}encoder.layers.") and key.endswith("mlp.fc1.weight") for key in tensors)
+    heads = tokens.shape[1] // 64 if tokens.shape[1] >= 256 else 4  # CLIP's are 64 wide; the miniature has four
+    hidden = len(tensors[f"{TEXT}encoder.layers.0.mlp.fc1.weight"])
+    return (*tokens.shape, layers, hidden, heads, len(tensors[f"{TEXT}embeddings.position_embedding.weight"]))
 
 
 class _TorchThatFits:
@@ -76,13 +54,9 @@ class _TorchThatFits:
         return getattr(torch, name)
 
     def cat(self, tensors, dim=0):
-        return torch.cat(list(_as_large_as_the_last(tensors)), dim=dim)
-
-
-def _as_large_as_the_last(tensors):
-    size = tensors[-1].shape[2:]
-    for one in tensors:
-        yield one if one.shape[2:] == size else nn.functional.interpolate(one, size, mode="nearest")
+        size = tensors[-1].shape[2:]
+        fits = [one if one.shape[2:] == size else nn.functional.interpolate(one, size) for one in tensors]
+        return torch.cat(fits, dim=dim)
 
 
 openaimodel.th = _TorchThatFits()
@@ -91,14 +65,15 @@ openaimodel.th = _TorchThatFits()
 class Autoencoder(nn.Module):
     """Pictures [B, 3, H, W], -1..1, and latents [B, 4, H/8, W/8] that are not scaled."""
 
-    def __init__(self, ch, ch_mult, num_res_blocks, z_channels):
+    def __init__(self, sizes):
         super().__init__()
-        sizes = dict(ch=ch, ch_mult=ch_mult, num_res_blocks=num_res_blocks, z_channels=z_channels, in_channels=3, out_ch=3,
-                     attn_resolutions=[], resolution=256, dropout=0.0)
-        with contextlib.redirect_stdout(io.StringIO()):                     # LDM announces its sizes
+        sizes = dict(sizes, in_channels=3, out_ch=3, attn_resolutions=[], resolution=256, dropout=0.0)
+        with contextlib.redirect_stdout(io.StringIO()):  # LDM announces its sizes
             self.encoder = Encoder(double_z=True, **sizes)
             self.decoder = Decoder(**sizes)
-        self.quant_conv, self.post_quant_conv = (nn.Conv2d(n * z_channels, n * z_channels, 1) for n in (2, 1))
+        channels = sizes["z_channels"]
+        self.quant_conv = nn.Conv2d(2 * channels, 2 * channels, 1)
+        self.post_quant_conv = nn.Conv2d(channels, channels, 1)
 
     @property
     def dtype(self):
@@ -128,28 +103,25 @@ class UNetWithConditions(nn.Module):
 class LatentDiffusion(nn.Module):
     cond_stage_key = "txt"
     is_sd1 = is_sd2 = is_sd3 = is_sdxl = is_ssd = lowvram = False
+    scale_factor = SCALE
 
     def __init__(self, layout: Layout):
         super().__init__()
-        with torch.random.fork_rng(devices=[]):         # what a checkpoint lacks is the same each time
+        of_sd1 = {"image_size": 32, "out_channels": 4, "use_spatial_transformer": True, "transformer_depth": 1}
+        with torch.random.fork_rng(devices=[]):  # what a checkpoint lacks is the same each time
             torch.manual_seed(0)
-            self.model = UNetWithConditions(UNetModel(
-                image_size=32, out_channels=4, use_spatial_transformer=True, transformer_depth=1, use_checkpoint=False,
-                legacy=False, **dict(zip(OF_UNET, layout.unet))))
-            self.first_stage_model = Autoencoder(*layout.vae)
+            unet = openaimodel.UNetModel(**of_sd1, use_checkpoint=False, legacy=False, **layout.unet)
+            self.model = UNetWithConditions(unet)
+            self.first_stage_model = Autoencoder(layout.vae)
             self.cond_stage_model = _text.TextEncoder(*layout.text)
-        self.used_config, self.parameterization, self.scale_factor = layout, layout.parameterization, SCALE
-        roots = torch.linspace(layout.betas[0] ** 0.5, layout.betas[1] ** 0.5, 1000, dtype=torch.float64)
-        self.register_buffer("betas", (roots ** 2).float())
-        self.register_buffer("alphas_cumprod", (1 - roots ** 2).cumprod(0).float())
+        self.used_config, self.parameterization = layout, layout.diffusion["parameterization"]
+        ends = layout.diffusion["linear_start"] ** 0.5, layout.diffusion["linear_end"] ** 0.5
+        roots = torch.linspace(*ends, 1000, dtype=torch.float64)
+        self.register_buffer("betas", (roots**2).float())
+        self.register_buffer("alphas_cumprod", (1 - roots**2).cumprod(0).float())
 
-    @property
-    def device(self):
-        return self.alphas_cumprod.device
-
-    @property
-    def dtype(self):
-        return self.alphas_cumprod.dtype
+    device = property(lambda self: self.alphas_cumprod.device)
+    dtype = property(lambda self: self.alphas_cumprod.dtype)
 
     def apply_model(self, x_noisy, t, cond):
         return self.model(x_noisy, t, **cond)

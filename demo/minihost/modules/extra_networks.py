@@ -1,12 +1,12 @@
 """<name:argument:...> in prompts, and the one network that there is: LoRA, folded into the weights of the UNet."""
+
 import os
 import re
 
-from modules import errors, sd_models, shared
+from modules import errors, paths, shared
 
 TAG = re.compile(r"<(\w+):([^>]+)>")
-RESIDUAL = {"in_layers.2": "conv1", "out_layers.3": "conv2", "emb_layers.1": "time_emb_proj", "skip_connection": "conv_shortcut"}
-_before = {}            # layer -> its weight without LoRA, put back bit for bit
+_before = {}  # layer -> its weight without LoRA, put back bit for bit
 
 
 class ExtraNetworkParams:
@@ -17,9 +17,8 @@ class ExtraNetworkParams:
 def parse_prompts(prompts):
     """(prompts without tags, {network: [its parameters]} of the first prompt)."""
     data = {}
-    for name, arguments in TAG.findall(prompts[0] if prompts else ""):
-        items = arguments.split(":")
-        data.setdefault(name, []).append(ExtraNetworkParams(items))
+    for name, arguments in TAG.findall(prompts[0]):
+        data.setdefault(name, []).append(ExtraNetworkParams(arguments.split(":")))
     return [TAG.sub("", prompt) for prompt in prompts], data
 
 
@@ -33,39 +32,25 @@ def activate(p, extra_network_data):
     for layer, weight in _before.items():
         layer.weight.data.copy_(weight)
     _before.clear()
-    files = {os.path.splitext(os.path.basename(path))[0]: path
-             for path in shared.walk_files(shared.cmd_opts.lora_dir, [".safetensors", ".pt", ".ckpt"])}
-    wanted = (extra_network_data or {}).get("lora", [])
-    for name, *strength in (one.items for one in wanted):
+    wanted = [one.items for one in (extra_network_data or {}).get("lora", [])]
+    for name, *strength in wanted:
         try:
-            _fold(sd_models.read_state_dict(files[name]), float(strength[0]) if strength else 1.0)
-            p.extra_generation_params["Lora hashes"] = ", ".join(one.items[0] for one in wanted)
+            file = os.path.join(paths.models_path, "Lora", f"{name}.safetensors")
+            _fold(file, float(strength[0]) if strength else 1.0)
+            p.extra_generation_params["Lora hashes"] = ", ".join(items[0] for items in wanted)
         except Exception:
-            errors.report(f"The LoRA {name} cannot be used; there are {', '.join(files) or 'none'}.", exc_info=True)
+            errors.report(f"The LoRA {name} cannot be used.", exc_info=True)
     if p.scripts is not None:
-        p.scripts.after_extra_networks_activate(p, batch_number=p.iteration, prompts=p.prompts, seeds=p.seeds,
-                                                subseeds=p.subseeds, extra_network_data=extra_network_data)
+        p.scripts.after_extra_networks_activate(
+            p, batch_number=p.iteration, prompts=p.prompts, seeds=p.seeds, subseeds=p.subseeds,
+            extra_network_data=extra_network_data,
+        )  # fmt: skip
 
 
-def _key(name, tensors):
-    """A UNet layer's name in a file of kohya's naming: LDM's own, or diffusers'."""
-    key = f"lora_unet_{name.replace('.', '_')}"
-    found = re.fullmatch(r"(in|out|middle_)(?:put_blocks\.(\d+)|block)\.(\d)\.(.+)", name)
-    if f"{key}.lora_down.weight" in tensors or not found:
-        return key
-    side, number, part, rest = found[1], int(found[2] or 0) - (found[1] == "in"), int(found[3]), found[4]
-    kind = "attentions" if part == 1 else "resnets"
-    block = f"mid_block_{kind}_{part // 2}" if side == "middle_" else \
-        f"{'down' if side == 'in' else 'up'}_blocks_{number // 3}_{kind}_{number % 3}"
-    return f"lora_unet_{block}_{RESIDUAL.get(rest, rest).replace('.', '_')}"
+def _fold(file, strength):
+    from demo.miniature import lora
 
-
-def _fold(tensors, strength):
-    """weight += strength * alpha / rank * up @ down."""
-    for name, layer in shared.sd_model.model.diffusion_model.named_modules():
-        key = _key(name, tensors)
-        if (down := tensors.get(f"{key}.lora_down.weight")) is not None:
-            change = tensors[f"{key}.lora_up.weight"].float().flatten(1) @ down.float().flatten(1)
-            change *= strength * float(tensors.get(f"{key}.alpha", len(down))) / len(down)
-            _before.setdefault(layer, layer.weight.data.clone())
-            layer.weight.data += change.view_as(layer.weight).to(layer.weight)
+    unet = shared.sd_model.model.diffusion_model
+    for layer in lora.targets(unet).values():
+        _before.setdefault(layer, layer.weight.data.clone())
+    lora.merge(unet, file, strength)

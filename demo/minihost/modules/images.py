@@ -1,4 +1,5 @@
 """Pictures: fitted into a size, read, named by patterns, and saved with their infotext."""
+
 import datetime
 import math
 import os
@@ -7,32 +8,29 @@ import string
 from types import SimpleNamespace
 
 from modules import script_callbacks, shared
-from modules.shared import opts, state
+from modules.shared import opts
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-COMMENT = ExifTags.Base.UserComment
-NOTHING = object()              # a pattern's value that takes the text before it away too
-TECHNICAL = set(["jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "exif", "loop", "background", "timestamp", "duration", "icc_profile"])
+# what a file says of itself besides its text
+TECHNICAL = set("jfif jfif_version jfif_unit jfif_density dpi exif loop background timestamp duration".split())
 
-
-# ---- sizes
 
 def resize_image(resize_mode, im, width, height, upscaler_name=None):
     """To width x height, by Lanczos: 0 stretched, 1 cut at the sides, 2 whole, on itself stretched."""
     size, lanczos = (width, height), Image.Resampling.LANCZOS
     if resize_mode not in (1, 2):
         return im.resize(size, lanczos)
-    wider = width * im.height > height * im.width           # than the picture
-    inner = (width, im.height * width // im.width) if wider == (resize_mode == 1) else (im.width * height // im.height, height)
+    wider = width * im.height > height * im.width  # than the picture
+    whole_width = wider == (resize_mode == 1)
+    inner = (width, im.height * width // im.width) if whole_width else (im.width * height // im.height, height)
     out = im.resize(size, lanczos).convert("RGB")
     out.paste(im.resize(inner, lanczos), (width // 2 - inner[0] // 2, height // 2 - inner[1] // 2))
     return out
 
 
 def image_grid(imgs, batch_size=1, rows=None):
-    """All pictures in one, as square as it gets unless the setting "n_rows" says otherwise."""
-    wished = rows or (opts.n_rows if opts.n_rows > 0 else batch_size if opts.n_rows == 0 else round(math.sqrt(len(imgs))))
-    columns = -(-len(imgs) // min(wished, len(imgs)))
+    """All pictures in one, as square as it gets."""
+    columns = -(-len(imgs) // min(rows or round(math.sqrt(len(imgs))), len(imgs)))
     width, height = (max(sides) for sides in zip(*(picture.size for picture in imgs)))
     rows = -(-len(imgs) // columns)
     script_callbacks.image_grid_callback(SimpleNamespace(imgs=imgs, cols=columns, rows=rows))
@@ -49,8 +47,6 @@ def flatten(img, bgcolor):
     return img.convert("RGB")
 
 
-# ---- reading
-
 def read(fp):
     """Turned as its EXIF says."""
     return ImageOps.exif_transpose(Image.open(fp))
@@ -61,7 +57,7 @@ def read_info_from_image(image):
     said = dict(image.info)
     infotext = said.pop("parameters", None)
     if "exif" in said:
-        comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(COMMENT, b"")
+        comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
         if isinstance(comment, bytes) and comment[:8] == b"UNICODE\0":
             infotext = comment[8:].decode("utf-16-be", "ignore") or infotext
     elif "comment" in said:
@@ -70,11 +66,8 @@ def read_info_from_image(image):
     return infotext, {key: value for key, value in said.items() if key not in TECHNICAL}
 
 
-# ---- names
-
-def sanitize_filename_part(text, replace_spaces=True):
-    text = re.sub(r'[#<>:"/\\|?*\n\r\t]', "_", text)
-    return (text.replace(" ", "_") if replace_spaces else text).lstrip(" ")[:128].rstrip(" .")
+def _for_a_name(text):
+    return re.sub(r'[#<>:"/\\|?*\n\r\t]', "_", text).lstrip(" ")[:128].rstrip(" .")
 
 
 def get_next_sequence_number(path, basename):
@@ -90,65 +83,37 @@ class FilenameGenerator:
         self.p, self.seed, self.prompt, self.image = p, seed, prompt, image
 
     def apply(self, x):
-        values = self._values()
-
-        def value(found):
-            before, name, argument = found[1], found[2].lower(), found[3]
-            if name == "datetime" and argument:
-                return before + sanitize_filename_part(datetime.datetime.now().strftime(argument), False)
-            if name not in values:
-                return found[0]
-            return "" if values[name] is NOTHING else f"{before}{values[name]}"
-
-        return re.sub(r"([^\[\]]*)\[(\w+)(?:<([^>]*)>)?\]", value, x)
-
-    def _values(self):
-        p, info, now = self.p, shared.sd_model.sd_checkpoint_info, datetime.datetime.now()
+        p, values = self.p, {"seed": self.seed, "width": self.image.width, "height": self.image.height}
         words = [word for word in re.split(rf"[\s{re.escape(string.punctuation)}]+", self.prompt) if word] or ["empty"]
-        plain = sanitize_filename_part(self.prompt, False)
-        return {
-            "seed": self.seed, "steps": p.steps, "cfg": p.cfg_scale, "width": self.image.width, "height": self.image.height,
-            "sampler": sanitize_filename_part(p.sampler_name, False), "batch_size": p.batch_size, "none": "",
-            "model_name": sanitize_filename_part(info.name_for_extra, False), "model_hash": info.shorthash,
-            "date": now.strftime("%Y-%m-%d"), "datetime": now.strftime("%Y%m%d%H%M%S"), "job_timestamp": state.job_timestamp,
-            "batch_number": p.batch_index + 1 if p.batch_size > 1 else NOTHING,
-            "generation_number": p.iteration * p.batch_size + p.batch_index + 1 if p.batch_size * p.n_iter > 1 else NOTHING,
-            "prompt": sanitize_filename_part(self.prompt), "prompt_no_styles": plain, "prompt_spaces": plain,
-            "prompt_words": sanitize_filename_part(" ".join(words[:opts.directories_max_prompt_words]), False)}
+        values["prompt_words"] = _for_a_name(" ".join(words[: opts.directories_max_prompt_words]))
+        values["prompt_spaces"] = _for_a_name(self.prompt)
+        values["prompt"] = _for_a_name(self.prompt.replace(" ", "_"))
+        values["model_name"] = _for_a_name(shared.sd_model.sd_checkpoint_info.name_for_extra)
+        values["date"] = datetime.datetime.now().strftime("%Y-%m-%d")
+        values["generation_number"] = p.iteration * p.batch_size + p.batch_index + 1
+        if p.batch_size * p.n_iter == 1:  # there is one alone: what stands before its number goes too
+            x = re.sub(r"[^\[\]]*\[generation_number\]", "", x)
+        return re.sub(r"\[(\w+)\]", lambda found: str(values.get(found[1], found[0])), x)
 
 
-# ---- saving
-
-def png_text(info):
-    """PNG chunks of all entries that are text."""
+def write_png(image, file):
+    """With the entries of `info` that are texts."""
     chunks = PngImagePlugin.PngInfo()
-    for key, value in info.items():
+    for key, value in image.info.items():
         if isinstance(key, str) and isinstance(value, str):
             chunks.add_text(key, value)
-    return chunks
+    image.save(file, "PNG", pnginfo=chunks)
 
 
-def encode(image, file, kind):
-    """As PNG, JPEG or WebP, with its infotext (`image.info["parameters"]`) as PNG text or EXIF comment."""
-    if kind == "png":
-        image.save(file, "PNG", pnginfo=png_text(image.info))
-        return
-    exif = Image.Exif()
-    exif.get_ifd(ExifTags.IFD.Exif)[COMMENT] = b"UNICODE\0" + image.info.get("parameters", "").encode("utf-16-be")
-    image.convert("RGB").save(file, "WEBP" if kind == "webp" else "JPEG", quality=opts.jpeg_quality, exif=exif.tobytes())
-
-
-def save_image(image, path, basename, seed=None, prompt=None, extension="png", info=None, p=None, **kwargs):
-    """The path of the file, numbered in its folder; also `image.already_saved_as` afterwards."""
-    names = FilenameGenerator(p, seed, prompt or "", image)
+def save_image(image, path, basename, seed, prompt, info, p):
+    """A PNG with its infotext, numbered in its folder; `image.already_saved_as` is its path afterwards."""
+    names = FilenameGenerator(p, seed, prompt, image)
     if opts.save_to_dirs:
-        path = os.path.join(path, names.apply(opts.directories_filename_pattern).strip(" ").rstrip("\\/"))
+        path = os.path.join(path, names.apply(opts.directories_filename_pattern))
     os.makedirs(path, exist_ok=True)
     name = "" if basename else names.apply(opts.samples_filename_pattern or "[seed]")
     parts = [basename, f"{get_next_sequence_number(path, basename):05}", name]
-    image.already_saved_as = os.path.join(path, f"{'-'.join(filter(None, parts))}.{extension}")
-    if opts.enable_pnginfo and info is not None:
+    image.already_saved_as = os.path.join(path, f"{'-'.join(filter(None, parts))}.png")
+    if opts.enable_pnginfo:
         image.info["parameters"] = info
-    with open(image.already_saved_as, "wb") as file:
-        encode(image, file, extension)
-    return image.already_saved_as, None
+    write_png(image, image.already_saved_as)

@@ -1,4 +1,5 @@
-"""Prompts to conditioning: [from:to:when] (not nested), AND with weights, (attention:1.2), BREAK."""
+"""Prompts to conditioning: [from:to:when] (not nested), and AND with weights."""
+
 import itertools
 import re
 from collections import namedtuple
@@ -11,13 +12,6 @@ ComposableScheduledPromptConditioning = namedtuple("ComposableScheduledPromptCon
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 EDIT = re.compile(r"\[(?:(?P<before>[^\[\]:|]*):)?(?P<after>[^\[\]:|]*):\s*(?P<when>\d*\.?\d+)\s*\]")
 PART = re.compile(rf"(?P<text>.*?)(?:\s*:\s*(?P<weight>{NUMBER}))?\s*", re.DOTALL)
-PIECE = re.compile(rf"\\(?P<escaped>.)|(?P<open>[(\[])|:\s*(?P<weight>{NUMBER})\s*\)|(?P<close>[)\]])|(?P<break>\bBREAK\b)"
-                   r"|(?P<text>.)", re.DOTALL)
-EMPHASIS = {")": 1.1, "]": 1 / 1.1}
-
-
-class SdConditioning(list):
-    """Prompts, as the text encoder is given them."""
 
 
 class MulticondLearnedConditioning:
@@ -29,13 +23,16 @@ class MulticondLearnedConditioning:
 
 def edits(prompt: str, steps: int) -> list[tuple[int, str]]:
     """[(last step, text until then), ...]; times below 1 are shares of the steps."""
+
     def when(match):
         number = float(match["when"])
         return min(int(number * steps if "." in match["when"] else number), steps)
 
     ends = sorted({steps} | {end for end in map(when, EDIT.finditer(prompt)) if end > 0})
-    return [(end, EDIT.sub(lambda found: (found["before"] or "") if end <= when(found) else found["after"], prompt))  # noqa: B023
-            for end in ends]
+    return [
+        (end, EDIT.sub(lambda found: (found["before"] or "") if end <= when(found) else found["after"], prompt))  # noqa: B023
+        for end in ends
+    ]
 
 
 def get_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_scheduling=False):
@@ -43,7 +40,7 @@ def get_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_sc
     encoded = {}
     for prompt in dict.fromkeys(prompts):
         timed = edits(prompt, hires_steps or steps)
-        conds = model.get_learned_conditioning(SdConditioning(text for _, text in timed))
+        conds = model.get_learned_conditioning([text for _, text in timed])
         encoded[prompt] = [ScheduledPromptConditioning(end, cond) for (end, _), cond in zip(timed, conds)]
     return [encoded[prompt] for prompt in prompts]
 
@@ -60,8 +57,13 @@ def get_multicond_learned_conditioning(model, prompts, steps, hires_steps=None, 
     texts = list(dict.fromkeys(text for of_prompt in parts for text, _ in of_prompt))
     conds = get_learned_conditioning(model, texts, steps, hires_steps)
     known = dict(zip(texts, conds))
-    return MulticondLearnedConditioning((len(prompts),), [
-        [ComposableScheduledPromptConditioning(known[text], weight) for text, weight in of_prompt] for of_prompt in parts])
+    return MulticondLearnedConditioning(
+        (len(prompts),),
+        [
+            [ComposableScheduledPromptConditioning(known[text], weight) for text, weight in of_prompt]
+            for of_prompt in parts
+        ],
+    )
 
 
 def _at(schedules, step):
@@ -80,30 +82,3 @@ def reconstruct_multicond_batch(c, current_step):
     rows = [_at(part.schedules, current_step) for of_picture in c.batch for part in of_picture]
     longest = max(map(len, rows))
     return compositions, torch.stack([torch.cat([row, *[row[-1:]] * (longest - len(row))]) for row in rows])
-
-
-def parse_prompt_attention(text):
-    """[[text, weight], ...]: (x) counts 1.1, [x] 1/1.1, (x:1.3) 1.3; a BREAK has weight -1. What is not closed counts."""
-    pieces, opened = [], {")": [], "]": []}
-
-    def close(bracket, weight=None):
-        for piece in pieces[opened[bracket].pop():]:
-            piece[1] *= EMPHASIS[bracket] if weight is None else weight
-
-    for match in PIECE.finditer(text):
-        kind = match.lastgroup
-        if kind == "open":
-            opened[")" if match["open"] == "(" else "]"].append(len(pieces))
-        elif kind == "weight" and opened[")"]:
-            close(")", float(match["weight"]))
-        elif kind == "close" and opened[match["close"]]:
-            close(match["close"])
-        elif kind == "break":
-            pieces.append(["BREAK", -1])
-        else:
-            pieces.append([match["escaped"] or match[0], 1.0])
-    for bracket in (")", "]"):
-        while opened[bracket]:
-            close(bracket)
-    grouped = itertools.groupby(pieces, key=lambda piece: piece[1])
-    return [["".join(piece[0] for piece in group), weight] for weight, group in grouped] or [["", 1.0]]

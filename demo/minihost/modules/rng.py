@@ -1,6 +1,8 @@
 """The noise of every picture comes from its own seed, so that a picture is the same in any batch."""
+
 import torch
 from modules import devices, shared
+from torch.nn import functional
 
 
 def _source() -> torch.device:
@@ -16,10 +18,7 @@ def _seeded(seed: int, shape, generator: torch.Generator | None = None) -> torch
 
 def slerp(val, low, high):
     """From `low` to `high` on a sphere, angles taken over dim 1; `val` is the share of `high`."""
-    unit_low, unit_high = (torch.nn.functional.normalize(one, dim=1) for one in (low, high))
-    cosine = torch.sum(unit_low * unit_high, dim=1)
-    if float(cosine.mean()) > 0.9995:           # too near for an angle; the WebUI mixes the other way round here
-        return val * low + (1 - val) * high
+    cosine = functional.cosine_similarity(low, high, dim=1, eps=0)
     omega = cosine.acos()
     share_low, share_high = (torch.sin(part * omega).div(omega.sin())[:, None] for part in (1 - val, val))
     return share_low * low + share_high * high
@@ -28,18 +27,21 @@ def slerp(val, low, high):
 class ImageRNG:
     """`next()` gives noise [pictures, *shape]: first the start, then what the sampler asks for."""
 
-    def __init__(self, shape, seeds, subseeds=None, subseed_strength=0.0, seed_resize_from_h=0, seed_resize_from_w=0):
+    def __init__(
+        self, shape, seeds, subseeds=None, subseed_strength=0.0, seed_resize_from_h=0, seed_resize_from_w=0
+    ):  # fmt: skip
         self.shape, self.seeds, self.subseeds = tuple(int(size) for size in shape), seeds, subseeds
         self.subseed_strength, self.resized_from = subseed_strength, (seed_resize_from_h // 8, seed_resize_from_w // 8)
         self.generators = [torch.Generator(_source()).manual_seed(int(seed)) for seed in seeds]
         self.is_first = True
 
     def next(self) -> torch.Tensor:
-        if not self.is_first:
-            drawn = [torch.randn(self.shape, device=_source(), generator=one) for one in self.generators]
-            return torch.stack(drawn).to(devices.device)
-        self.is_first = False
-        return torch.stack([self._start(*each) for each in zip(self.seeds, self.subseeds or self.seeds, self.generators)])
+        if self.is_first:
+            self.is_first = False
+            each = zip(self.seeds, self.subseeds or self.seeds, self.generators)
+            return torch.stack([self._start(*one) for one in each])
+        drawn = [torch.randn(self.shape, device=_source(), generator=one) for one in self.generators]
+        return torch.stack(drawn).to(devices.device)
 
     def _start(self, seed, subseed, generator) -> torch.Tensor:
         small = (self.shape[0], *self.resized_from) if min(self.resized_from) > 0 else self.shape
@@ -52,8 +54,7 @@ class ImageRNG:
 
 def _centred(noise: torch.Tensor, canvas: torch.Tensor) -> torch.Tensor:
     """`noise` in the middle of `canvas` [C, H, W]; what stands out is cut off."""
-    shared_sides = [min(sides) for sides in zip(noise.shape[1:], canvas.shape[1:])]
-    to, take = ([slice(None), *(slice((size - side) // 2, (size - side) // 2 + side)
-                                for size, side in zip(whole.shape[1:], shared_sides))] for whole in (canvas, noise))
-    canvas[tuple(to)] = noise[tuple(take)]
-    return canvas
+    more = [canvas.shape[side] - noise.shape[side] for side in (2, 1)]
+    around = [part for size in more for part in (size // 2, size - size // 2)]
+    inside = functional.pad(torch.ones_like(noise), around) > 0
+    return torch.where(inside, functional.pad(noise, around), canvas)

@@ -1,122 +1,96 @@
 """Checkpoints: listed, chosen, loaded. One of the same layout is loaded into the model object that is there."""
+
 from __future__ import annotations
 
 import os
 import threading
 from pathlib import Path
 
-import safetensors.torch
 import torch
-import yaml
-from modules import _model, devices, errors, extra_networks, hashes, script_callbacks, sd_vae, shared
+from modules import _model, devices, extra_networks, hashes, paths, sd_vae, shared
+from safetensors.torch import load_file
 
-checkpoints_list: dict[str, CheckpointInfo] = {}        # by title
-checkpoint_aliases: dict[str, CheckpointInfo] = {}      # by everything that a request may call it
+checkpoints_list: dict[str, CheckpointInfo] = {}  # by title
+checkpoint_aliases: dict[str, CheckpointInfo] = {}  # by everything that a request may call it
+FOLDER = os.path.join(paths.models_path, "Stable-diffusion")
 
 
 class CheckpointInfo:
+    shorthash = hash = None  # of a file that was not read yet
+
     def __init__(self, filename):
         self.filename, file = filename, Path(filename)
-        self.name, self.name_for_extra = str(file.relative_to(shared.cmd_opts.ckpt_dir)), file.stem
+        self.name, self.name_for_extra = str(file.relative_to(FOLDER)), file.stem
         self.model_name = os.path.splitext(self.name)[0].replace(os.sep, "_")
-        self.sha256 = self.shorthash = self.hash = None
 
     @property
     def title(self):
         return f"{self.name} [{self.shorthash}]" if self.shorthash else self.name
 
-    @property
-    def short_title(self):
-        return self.title.replace(self.name, self.name_for_extra)
-
     def register(self):
         """The title holds the hash, which is not known before the file was read."""
         checkpoints_list[self.title] = self
-        names = self.title, self.short_title, self.name, self.model_name, self.name_for_extra, self.shorthash, self.sha256
+        names = self.title, self.name, self.model_name, self.name_for_extra, self.shorthash
         checkpoint_aliases.update((name, self) for name in names if name)
 
     def calculate_shorthash(self):
         checkpoints_list.pop(self.title, None)
-        self.sha256 = hashes.sha256(self.filename, f"checkpoint/{self.name}")
-        self.shorthash = self.hash = self.sha256 and self.sha256[:10]
+        self.shorthash = self.hash = hashes.sha256(self.filename, self.name)[:10]
         self.register()
 
 
 def list_models():
     checkpoints_list.clear()
     checkpoint_aliases.clear()
-    for path in shared.walk_files(shared.cmd_opts.ckpt_dir, [".ckpt", ".safetensors"]):
+    for path in shared.walk_files(FOLDER, [".safetensors"]):
         CheckpointInfo(path).register()
-    if model_data.sd_model is not None and (info := checkpoint_aliases.get(model_data.sd_model.sd_checkpoint_info.name)):
+    model = model_data.sd_model
+    if model is not None and (info := checkpoint_aliases.get(model.sd_checkpoint_info.name)):
         info.calculate_shorthash()
 
 
 def checkpoint_named(name):
-    """By one of its names, or by a part of its title."""
-    fits = [info for title, info in checkpoints_list.items() if name.split(" [")[0] in title]
-    info = checkpoint_aliases.get(name) or min(fits, key=lambda info: len(info.title), default=None)
-    if info is None:
-        raise RuntimeError(f"there is no checkpoint {name!r}")
-    return info
-
-
-def select_checkpoint():
-    """The one of the settings, else the first."""
-    info = checkpoint_aliases.get(shared.opts.sd_model_checkpoint) or next(iter(checkpoints_list.values()), None)
-    if info is None:
-        raise FileNotFoundError(f"there is no checkpoint in {shared.cmd_opts.ckpt_dir}")
-    return info
-
-
-def read_state_dict(checkpoint_file, print_global_state=False, map_location=None):
-    """The tensors of a .safetensors file, or of a pickled one (by the checked torch.load)."""
-    if checkpoint_file.lower().endswith(".safetensors"):
-        return safetensors.torch.load_file(checkpoint_file, device=map_location or "cpu")
-    tensors = torch.load(checkpoint_file, map_location=map_location or "cpu")
-    return tensors.get("state_dict", tensors)
+    if name not in checkpoint_aliases:
+        raise RuntimeError(f"model {name!r} not found")
+    return checkpoint_aliases[name]
 
 
 class ModelData:
     """The model that is loaded; the first who asks loads it."""
 
     def __init__(self):
-        self.sd_model, self.tried, self.lock = None, False, threading.Lock()
+        self.sd_model, self.lock = None, threading.Lock()
 
     def get_sd_model(self):
         with self.lock:
-            if self.sd_model is None and not self.tried:
-                self.tried = True
-                try:
-                    reload_model_weights()
-                except Exception:
-                    errors.report("no checkpoint could be loaded", exc_info=True)
+            if self.sd_model is None:
+                reload_model_weights()
         return self.sd_model
 
 
 model_data = ModelData()
 
 
-def reload_model_weights(sd_model=None, info=None):
-    """Makes the chosen checkpoint (`info`, else that of the settings) the one that is loaded."""
-    info, model = info or select_checkpoint(), sd_model or model_data.sd_model
+def reload_model_weights():
+    """Makes the checkpoint of the settings, else the first one, the one that is loaded."""
+    info = checkpoint_aliases.get(shared.opts.sd_model_checkpoint) or next(iter(checkpoints_list.values()))
+    model = model_data.sd_model
     if model is not None and model.sd_model_checkpoint == info.filename:
-        return model
-    tensors, config = read_state_dict(info.filename), Path(info.filename).with_suffix(".yaml")
-    layout = _model.layout_of(tensors, yaml.safe_load(config.read_text("utf-8"))["model"]["params"] if config.is_file() else None)
+        return
+    tensors = load_file(info.filename)
+    layout = _model.layout_of(tensors, Path(info.filename).with_suffix(".yaml"))
     if model is None or model.used_config != layout:
         model = _model.LatentDiffusion(layout).eval().requires_grad_(False)
     extra_networks.forget()
-    model.load_state_dict(tensors, strict=False)            # other programs leave out or add buffers
+    model.load_state_dict(tensors, strict=False)  # other programs leave out or add buffers
     model.is_sdxl = any(key.startswith("conditioner.") for key in tensors)
     model.is_sd2 = any(key.startswith("cond_stage_model.model.") for key in tensors)
     model.is_sd1 = not (model.is_sd2 or model.is_sdxl)
     model.alphas_cumprod_original = model.alphas_cumprod.clone()
     info.calculate_shorthash()
     model.sd_checkpoint_info, model.sd_model_checkpoint, model.sd_model_hash = info, info.filename, info.shorthash
-    model_data.sd_model, model_data.tried = model.to(devices.device), True
-    shared.opts.data.update(sd_model_checkpoint=info.title, sd_checkpoint_hash=info.sha256)
+    model_data.sd_model = model.to(devices.device)
+    shared.opts.data["sd_model_checkpoint"] = info.title
     sd_vae.checkpoint_loaded(model)
-    script_callbacks.model_loaded_callback(model)
     with torch.no_grad():
         model.cond_stage_model_empty_prompt = model.get_learned_conditioning([""])
-    return model

@@ -1,9 +1,10 @@
 """Classifier-free guidance: what a sampling function calls as its model.
 
-F pictures, prompts of n parts (AND): the positive rows stand picture by picture (picture 0 part 0, picture 0 part 1, ...),
-then one negative row per picture. They go through the UNet in one call, or in several of equal prompt length; NGMS and
-skip-early-CFG leave the negative rows out.
+F pictures, prompts of n parts (AND): the positive rows stand picture by picture (picture 0 part 0, picture 0 part 1,
+...), then one negative row per picture. They go through the UNet in one call, or in several of equal prompt length;
+NGMS and skip-early-CFG leave the negative rows out.
 """
+
 from types import SimpleNamespace
 
 import torch
@@ -13,17 +14,13 @@ from modules.shared import opts, state
 
 
 class CFGDenoiser(torch.nn.Module):
-    mask_before_denoising = False           # blend the known part in before the model instead of after it
+    mask_before_denoising = False  # blend the known part in before the model instead of after it
 
     def __init__(self, sampler):
         super().__init__()
-        vars(self).update(sampler=sampler, p=None, mask=None, nmask=None, init_latent=None, step=0, total_steps=None,
-                          padded_cond_uncond=False)
-        self.inner_model = self.wrapped(shared.sd_model)
-
-    def wrapped(self, model):
-        """`model` as the sampling functions call it."""
-        raise NotImplementedError
+        vars(self).update(dict.fromkeys("p mask nmask init_latent total_steps".split()), sampler=sampler, step=0)
+        self.padded_cond_uncond = False
+        self.inner_model = self.wrapped(shared.sd_model)  # as the sampling functions call it
 
     def get_pred_x0(self, x_in, x_out, sigma):
         """The clean latent that an output of the wrapped model means."""
@@ -37,13 +34,13 @@ class CFGDenoiser(torch.nn.Module):
         if self.mask_before_denoising and self.mask is not None:
             x = self._blended(x, sigma)
         of = [picture for picture, parts in enumerate(compositions) for _ in parts] + list(range(len(x)))
-        rows = SimpleNamespace(x=x[of], image_cond=image_cond[of], sigma=sigma[of], text_cond=positive, denoiser=self,
-                               text_uncond=prompt_parser.reconstruct_cond_batch(uncond, self.step), **now)
+        rows = SimpleNamespace(x=x[of], image_cond=image_cond[of], sigma=sigma[of], denoiser=self, **now)
+        rows.text_cond, rows.text_uncond = positive, prompt_parser.reconstruct_cond_batch(uncond, self.step)
         script_callbacks.cfg_denoiser_callback(rows)
         alone = self._without_negative(sigma, s_min_uncond)
         firsts = [parts[0][0] for parts in compositions]
         out = self._predicted(rows, len(x), alone)
-        if alone:                           # what is subtracted is then the first part itself
+        if alone:  # what is subtracted is then the first part itself
             out, cond_scale = torch.cat([out, out[firsts]]), 1.0
         script_callbacks.cfg_denoised_callback(SimpleNamespace(x=out, inner_model=self.inner_model, **now))
         guided = self.combine_denoised(out, compositions, rows.text_uncond, cond_scale)
@@ -70,14 +67,13 @@ class CFGDenoiser(torch.nn.Module):
         texts = [rows.text_cond, rows.text_uncond]
         lengths = [text.shape[1] for text in texts]
         if opts.pad_cond_uncond and lengths[0] != lengths[1]:
-            empty, self.padded_cond_uncond = shared.sd_model.cond_stage_model_empty_prompt, True
-            texts = [torch.cat([text, empty.repeat(len(text), (max(lengths) - length) // empty.shape[1], 1)], dim=1)
-                     for text, length in zip(texts, lengths)]
+            self.padded_cond_uncond = True
+            texts = [self._padded(text, max(lengths)) for text in texts]
         if alone:
             texts.pop()
         elif texts[0].shape[1] == texts[1].shape[1]:
             texts = [torch.cat(texts)]
-        size = pictures if not opts.batch_cond_uncond else sum(map(len, texts)) if len(texts) == 1 else 2 * pictures
+        size = pictures if not opts.batch_cond_uncond else len(texts[0]) if len(texts) == 1 else 2 * pictures
         out, start = [], 0
         for part in (part for text in texts for part in text.split(size)):
             these = slice(start, start + len(part))
@@ -86,9 +82,14 @@ class CFGDenoiser(torch.nn.Module):
             start += len(part)
         return torch.cat(out)
 
+    @staticmethod
+    def _padded(text, length):
+        empty = shared.sd_model.cond_stage_model_empty_prompt
+        return torch.cat([text, empty.repeat(len(text), (length - text.shape[1]) // empty.shape[1], 1)], dim=1)
+
     def combine_denoised(self, x_out, conds_list, uncond, cond_scale):
         """Negative + scale * sum over parts of weight * (part - negative), per picture."""
-        result = x_out[len(x_out) - len(uncond):].clone()
+        result = x_out[len(x_out) - len(uncond) :].clone()
         for picture, parts in enumerate(conds_list):
             base = x_out[len(x_out) - len(uncond) + picture]
             for row, weight in parts:
@@ -96,7 +97,4 @@ class CFGDenoiser(torch.nn.Module):
         return result
 
     def _blended(self, latent, sigma):
-        """`latent` where the mask says new, the picture's latent elsewhere."""
-        return scripts.offer_blend(self.p, SimpleNamespace(
-            current_latent=latent, nmask=self.nmask, init_latent=self.init_latent, mask=self.mask, denoiser=self, sigma=sigma,
-            blended_latent=self.init_latent * self.mask + latent * self.nmask, is_final_blend=False))
+        return scripts.blended(self.p, latent, self.mask, self.nmask, self.init_latent, denoiser=self, sigma=sigma)

@@ -1,25 +1,25 @@
 """A VAE other than the checkpoint's own, chosen by the setting "sd_vae"."""
+
 import os
 from types import SimpleNamespace
 
 from modules import hashes, paths, shared
+from safetensors.torch import load_file
 
-vae_dict = {}                                   # file name -> path
-_now = SimpleNamespace(file=None, own=None)     # the file whose weights are in the model; a copy of those they replaced
+vae_dict = {}  # file name -> path
+_now = SimpleNamespace(file=None, own=None)  # the file whose weights are in the model; a copy of those they replaced
 
 
 def refresh_vae_list():
-    folder = os.path.join(paths.models_path, "VAE")
+    found = shared.walk_files(os.path.join(paths.models_path, "VAE"), [".safetensors"])
     vae_dict.clear()
-    vae_dict.update((os.path.basename(path), path) for path in shared.walk_files(folder, [".pt", ".ckpt", ".safetensors"]))
+    vae_dict.update((os.path.basename(path), path) for path in found)
 
 
-def get_loaded_vae_name():
-    return _now.file and os.path.basename(_now.file)
-
-
-def get_loaded_vae_hash():
-    return _now.file and (hashes.sha256(_now.file, f"vae/{get_loaded_vae_name()}") or "")[:10]
+def loaded():
+    """(name, hash) of the VAE that is used instead of the checkpoint's own, or (None, None)."""
+    name = _now.file and os.path.basename(_now.file)
+    return name, name and hashes.sha256(_now.file, name)[:10]
 
 
 def checkpoint_loaded(model):
@@ -30,14 +30,10 @@ def checkpoint_loaded(model):
 
 def reload_vae_weights(sd_model=None):
     """Puts the wanted VAE into the model, or the checkpoint's own back."""
-    from modules import sd_models
-
-    vae = (sd_model or shared.sd_model).first_stage_model
-    wanted = shared.cmd_opts.vae_path or vae_dict.get(shared.opts.sd_vae)
+    vae, wanted = (sd_model or shared.sd_model).first_stage_model, vae_dict.get(shared.opts.sd_vae)
     if wanted == _now.file:
         return
     if _now.own is None:
         _now.own = {key: tensor.clone() for key, tensor in vae.state_dict().items()}
-    tensors = sd_models.read_state_dict(wanted) if wanted else _now.own
-    vae.load_state_dict({key: tensor for key, tensor in tensors.items() if not key.startswith(("loss", "model_ema."))})
+    vae.load_state_dict(load_file(wanted) if wanted else _now.own)
     _now.file = wanted

@@ -1,22 +1,76 @@
-"""What everybody shares: flags, settings, the state of the running job, and (loaded when first asked for) the model."""
+"""What everybody shares: flags, settings, the running job, and (loaded when first asked for) the model."""
+
+import datetime
 import os
 import re
+import threading
+import time
 from pathlib import Path
 
-from modules import devices
-from modules._flags import cmd_opts
-from modules._settings import LABELS
-from modules._state import State
-from modules.options import OptionInfo, Options  # noqa: F401
+from modules import errors
+from modules._options import OptionInfo, Options  # noqa: F401
+from modules.paths import cmd_opts, data_path  # noqa: F401
 from PIL import Image
 
-opts, state = Options(LABELS, Path(cmd_opts.data_dir, "config.json")), State()
-device = devices.device
-parallel_processing_allowed = True      # previews are made beside the sampling, not between its steps
-demo = None                             # the page, once there is one
-latent_upscale_modes = {
-    f"Latent{label}": {"mode": mode, "antialias": "anti" in label} for label, mode in (
-        ("", "bilinear"), (" (antialiased)", "bilinear"), (" (bicubic)", "bicubic"), (" (nearest)", "nearest"))}
+OF_A_JOB = dict.fromkeys("job_no sampling_step sampling_steps current_image_sampling_step id_live_preview".split(), 0)
+OF_A_JOB |= dict.fromkeys("current_latent current_image textinfo".split())
+OF_A_JOB |= dict.fromkeys("skipped interrupted stopping_generation".split(), False)
+TOLD = "skipped interrupted stopping_generation job job_count job_timestamp job_no sampling_step sampling_steps".split()
+
+
+class State:
+    """The running job, as the page and the API see it while it runs."""
+
+    def __init__(self):
+        vars(self).update(OF_A_JOB, job="", job_count=0, job_timestamp="0", time_start=None)
+        self.ended = threading.Event()  # set by who wants the program to end
+
+    def begin(self, job):
+        """A job starts. Its number of parts is -1 until it is known."""
+        stamp = datetime.datetime.now().strftime("%Y%m%d%H%M%S")
+        vars(self).update(OF_A_JOB, job=job, job_count=-1, job_timestamp=stamp, time_start=time.time())
+
+    def end(self):
+        self.job_count, self.job = 0, ""
+
+    def nextjob(self):
+        vars(self).update(job_no=self.job_no + 1, sampling_step=0, current_image_sampling_step=0)
+
+    def interrupt(self):
+        self.interrupted = True
+
+    def skip(self):
+        self.skipped = True
+
+    def stop_generating(self):
+        self.stopping_generation = True
+
+    def dict(self):
+        return {name: getattr(self, name) for name in TOLD}
+
+    def share_done(self):
+        """0 to 1."""
+        part = self.sampling_step / self.sampling_steps if self.sampling_steps else 0
+        return min((self.job_no + part) / self.job_count, 1) if self.job_count > 0 else 0
+
+    def set_current_image(self):
+        """A new preview, if enough steps have passed since the last one."""
+        if self.sampling_step >= self.current_image_sampling_step + opts.show_progress_every_n_steps:
+            self.do_set_current_image()
+
+    def do_set_current_image(self):
+        from modules import sd_samplers
+
+        show = sd_samplers.samples_to_image_grid if opts.show_progress_grid else sd_samplers.sample_to_image
+        try:
+            if self.current_latent is not None:
+                self.assign_current_image(show(self.current_latent))
+                self.current_image_sampling_step = self.sampling_step
+        except Exception:  # for example the model was moved to another device meanwhile
+            errors.record_exception()
+
+    def assign_current_image(self, image):
+        self.current_image, self.id_live_preview = image, self.id_live_preview + 1
 
 
 class Resizing:
@@ -30,20 +84,11 @@ class Resizing:
         return img.resize([int(side * scale) // 8 * 8 for side in img.size], self.resample)
 
 
-sd_upscalers = [Resizing(name, kind) for name, kind in (
-    ("None", Image.LANCZOS), ("Lanczos", Image.LANCZOS), ("Nearest", Image.NEAREST))]
-
-
-class StyleDatabase:
-    """Nobody keeps styles here: prompts stay what they are."""
-
-    def apply_styles_to_prompt(self, prompt, styles):
-        return prompt
-
-    apply_negative_styles_to_prompt = apply_styles_to_prompt
-
-
-prompt_styles = StyleDatabase()
+RESAMPLES = {"None": Image.LANCZOS, "Lanczos": Image.LANCZOS, "Nearest": Image.NEAREST}
+sd_upscalers = [Resizing(*upscaler) for upscaler in RESAMPLES.items()]
+opts, state = Options(Path(data_path, "config.json")), State()
+parallel_processing_allowed = True  # previews are made beside the sampling, not between its steps
+demo = None  # the page, once it is served
 
 
 def __getattr__(name):
@@ -54,11 +99,14 @@ def __getattr__(name):
     return sd_models.model_data.get_sd_model()
 
 
+def _with_numbers(name):
+    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)]
+
+
 def walk_files(path, allowed_extensions=None):
     """Every file below `path` whose suffix (lower case, with the dot) is allowed, "2" before "10"."""
     for folder, inner, names in os.walk(path, followlinks=True):
-        for some in (inner, names):
-            some.sort(key=lambda name: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)])
-        for name in names:
+        inner.sort(key=_with_numbers)
+        for name in sorted(names, key=_with_numbers):
             if allowed_extensions is None or os.path.splitext(name)[1].lower() in allowed_extensions:
                 yield os.path.join(folder, name)

@@ -1,14 +1,15 @@
 """The refresh button beside a list."""
+
 import gradio as gr
 from modules.ui_components import ToolButton
 
 
 def create_refresh_button(refresh_component, refresh_method, refreshed_args, elem_id):
-    """A button that calls `refresh_method`, then gives the component the properties `refreshed_args` (a dict or a function
-    that gives one)."""
+    """A button that calls `refresh_method`, then gives the component the properties that `refreshed_args` returns."""
+
     def clicked():
         refresh_method()
-        found = refreshed_args() if callable(refreshed_args) else refreshed_args
+        found = refreshed_args()
         vars(refresh_component).update(found)
         return gr.update(**found)
 

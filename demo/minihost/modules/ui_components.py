@@ -1,14 +1,18 @@
-"""The components of the page that gradio has not."""
+"""The components that gradio has not; and every component tells scripts of itself, before and after it is made."""
+
+import functools
+
 import gradio as gr
+from modules import script_callbacks, scripts
 
 
 def _in_form(name, base):
     """A class of `base` that the page's JavaScript takes for `name`, and that stands in a form."""
-    return type(base.__name__, (base,), {"get_block_name": lambda self: name,
-                                         "get_expected_parent": lambda self: gr.components.Form})
+    in_form = {"get_block_name": lambda self: name, "get_expected_parent": lambda self: gr.components.Form}
+    return type(base.__name__, (base,), in_form)
 
 
-FormRow, FormColumn, FormGroup = _in_form("row", gr.Row), _in_form("column", gr.Column), _in_form("group", gr.Group)
+FormRow = _in_form("row", gr.Row)
 
 
 class ToolButton(_in_form("button", gr.Button)):
@@ -35,3 +39,25 @@ class InputAccordion(gr.Checkbox):
 
     def __exit__(self, *error):
         self.accordion.__exit__(*error)
+
+
+def _telling(make):
+    @functools.wraps(make)
+    def made(self, *args, tooltip=None, **kwargs):
+        _tell("before", self, kwargs)
+        make(self, *args, **kwargs)
+        own = self.elem_classes or []
+        self.elem_classes = [f"gradio-{self.get_block_name()}", *([own] if isinstance(own, str) else own)]
+        _tell("after", self, kwargs)
+
+    return made
+
+
+def _tell(when, component, kwargs):
+    getattr(script_callbacks, f"{when}_component_callback")(component, **kwargs)
+    if scripts.scripts_current is not None:
+        scripts.scripts_current.tell(f"{when}_component", component, kwargs)
+
+
+for _kind in (gr.components.IOComponent, gr.blocks.BlockContext):
+    _kind.__init__ = _telling(_kind.__init__)

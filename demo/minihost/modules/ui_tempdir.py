@@ -1,4 +1,5 @@
 """A picture that is on disk already is shown from there, so a GIF moves in the gallery."""
+
 import os
 import tempfile
 
@@ -21,7 +22,7 @@ def save_pil_to_file(self, pil_image, dir=None, format="png"):
         return shown
     os.makedirs(folder := shared.opts.temp_dir or dir, exist_ok=True)
     with tempfile.NamedTemporaryFile(suffix=".png", dir=folder, delete=False) as file:
-        pil_image.save(file, "PNG", pnginfo=images.png_text(pil_image.info))
+        images.write_png(pil_image, file)
     return file.name
 
 

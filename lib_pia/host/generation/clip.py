@@ -25,6 +25,7 @@ from .checks import check_checkpoint, check_unet
 from .direction import Direction
 from .hires import LATENT_SCALE, SecondPass, direction_at, noise_of
 from .made import MadeClips
+from .neighbours import forget_rows
 from .pictures import latent_of
 from .preview import ClipPreview, clip_preview
 from .progress import progress
@@ -112,6 +113,7 @@ class ClipRun:
             self._ready_host(stack, latent, windows)
             stack.enter_context(lent(self, windows=windows))
             stack.enter_context(self._control(self._frames_now))
+            forget_rows(p)
             with self._reading(latent):
                 samples = p.sample(*args, **kwargs)
             self._check_sampled(windows)
@@ -247,6 +249,7 @@ class ClipRun:
         if self.clip == 0 and state.job_count > 0:
             state.job_count += self.request.clips
         watch = self.watch = StillWatch()
+        forget_rows(p)
         with self._control(lambda: [self.made.condition_frame]):
             still: Still = make_still(p, p.sample, self.request.rows, watch)
         self.watch = None

@@ -1,11 +1,15 @@
-"""Settings: what there is (`OptionInfo`), and the values."""
+"""Settings: what there is (`OptionInfo`), and the values. `DEFAULTS` also has what a request may say."""
+
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modules import errors
+import yaml
+from modules import errors, paths
+
+_defaults = Path(paths.script_path, "defaults.yaml").read_text("utf-8")
+DEFAULTS = yaml.safe_load(_defaults.replace("OUT/", f"{paths.data_path}/outputs/"))
 
 
 @dataclasses.dataclass
@@ -14,30 +18,23 @@ class OptionInfo:
     label: str = ""
     component: Any = None
     component_args: Any = None
-    onchange: Callable | None = None
     section: tuple | None = None
-    refresh: Callable | None = None
-    comment_before: str = ""
-    comment_after: str = ""
-    infotext: str | None = None
     restrict_api: bool = False
-    category_id: str | None = None
 
-    def info(self, text):
-        """A remark behind the setting."""
-        self.comment_after += f" ({text})"
+    def info(self, text=""):
+        """A remark for the settings page, which is not here."""
         return self
 
-    def needs_reload_ui(self):
-        return self.info("after the page is loaded again")
+    needs_reload_ui = info
 
 
 class Options:
-    """Values by attribute. `data` holds them, `data_labels` the descriptions; a value that is not set is the default."""
+    """Values by attribute: those of `data`, else the default of the description in `data_labels`."""
 
-    def __init__(self, labels: dict[str, OptionInfo], file: Path):
+    def __init__(self, file: Path):
+        labels = {key: OptionInfo(default) for rows in DEFAULTS["settings"].values() for key, default in rows.items()}
         stored = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-        vars(self).update(data_labels=dict(labels), data=stored, file=file)
+        vars(self).update(data_labels=labels, data=stored, file=file, changed=lambda key: None)
 
     def __getattr__(self, key):
         if key in self.data:
@@ -50,28 +47,24 @@ class Options:
         (vars(self) if key in vars(self) else self.data)[key] = value
 
     def set(self, key, value, is_api=False, run_callbacks=True):
-        """Whether the value changed. KeyError where there is no such setting; `onchange` that fails takes it back."""
+        """KeyError where there is no such setting; where `changed(key)` fails, the value is taken back."""
         info, before = self.data_labels[key], getattr(self, key)
         if before == value or (is_api and info.restrict_api):
-            return False
+            return
         self.data[key] = value
         try:
-            if run_callbacks and info.onchange is not None:
-                info.onchange()
+            if run_callbacks:
+                self.changed(key)
         except Exception:
             errors.report(f"the setting {key} could not be changed", exc_info=True)
             self.data[key] = before
-        return self.data[key] == value
 
     def add_option(self, key, info):
         self.data_labels[key] = info
         self.data.setdefault(key, info.default)
 
-    def onchange(self, key, func, call=True):
-        self.data_labels[key].onchange = func
+    def all(self):
+        return {key: getattr(self, key) for key in self.data_labels}
 
-    def save(self, filename=None):
+    def save(self):
         self.file.write_text(json.dumps(self.data, indent=2, ensure_ascii=False), "utf-8")
-
-    def dumpjson(self):
-        return json.dumps({key: getattr(self, key) for key in self.data_labels})
