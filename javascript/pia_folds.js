@@ -30,7 +30,9 @@ pia.add("folds", [], (panel) => {
         case "choice": return field.name === "interpolate" ? `${value}x` : `${label} ${words(value)}`;
         case "int":
         case "number": return `${label} ${value}`;
-        case "text": return value;
+        case "text":
+        case "loras":
+        case "name": return value;
         default: return label;                          // curves, pictures and clips are too long to tell
         }
     }

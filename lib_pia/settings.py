@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import SettingsError
-from .settings_fields import CHAIN_OVERLAP, FIELD, FIELDS, MAX_WINDOW, TRAINED_WINDOW, ClipPicture, Field
+from .settings_fields import CHAIN_OVERLAP, FIELD, FIELDS, MAX_WINDOW, TRAINED_WINDOW, ClipPicture, Field, MotionLora
 from .settings_values import checked, refuse, shown
 
 DIGEST = 10  # characters of a file's SHA-256 in the infotext
@@ -45,6 +45,11 @@ class PIASettings:
     control_video: str | None = None
     attention_of: str | None = None
     fast: int = 0
+    upscale: float = 1.0
+    upscaler: str = "Lanczos"
+    hires_scale: float = 1.0
+    hires_strength: float = 0.6
+    motion_loras: tuple[MotionLora, ...] = ()
 
     def __post_init__(self) -> None:
         for field in FIELDS:
@@ -178,7 +183,7 @@ class PIASettings:
             if field.name == "motion" and self.affinity is not None:
                 continue
             if value != field.default:
-                out[field.infotext] = _as_text(field, value)
+                out[field.infotext] = as_text(field, value)
         return out
 
     @classmethod
@@ -192,18 +197,21 @@ class PIASettings:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, ClipPicture):
+    if isinstance(value, (ClipPicture, MotionLora)):
         return dataclasses.asdict(value)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _as_text(field: Field, value: Any) -> str:
+def as_text(field: Field, value: Any) -> str:
+    """A setting's value as the infotext says it."""
     if field.kind == "clip":
         return value if value.startswith("clip:") else digest(value)
     if field.kind == "pictures":
         return " ".join(f"{picture.frame} {digest(picture.image)}" for picture in value)
+    if isinstance(value, MotionLora):
+        return f"<{value.name}:{value.weight!r}>"
     if isinstance(value, tuple):
-        return " ".join(_as_text(field, item) for item in value)
+        return " ".join(as_text(field, item) for item in value)
     return repr(value) if isinstance(value, float) else str(value)
 
 

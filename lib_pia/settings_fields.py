@@ -17,6 +17,7 @@ MIN_WINDOW, MAX_WINDOW = 8, 32  # 32 = the trained position encoding (PIA config
 TRAINED_WINDOW = 16  # PIA configs: sample_n_frames; the window of clips that are too long for a single one
 CHAIN_OVERLAP = 4  # own choice, measured: `python dev.py bench beyond`
 MAX_POINTS = 1024  # more affinity points than any curve needs; bounds what a request can make us parse
+MAX_LORAS = 8  # own choice
 MAX_PICTURES = 16  # own choice: each is encoded and held
 MAX_BASE64 = 96 << 20  # characters of a file in a request: 72 MB, more than any clip of this extension
 FOLDS = {"longer": "Longer and directed", "picture": "Picture and colour", "files": "Files"}  # of the panel
@@ -33,7 +34,7 @@ class Field:
     name: str
     label: str
     default: Any
-    kind: str  # bool, int, number, choice, choices, text, curve, pictures, clip
+    kind: str  # bool, int, number, choice, choices, text, name, curve, pictures, clip, loras
     help: str
     infotext: str
     low: float | None = None
@@ -51,6 +52,14 @@ class ClipPicture:
 
     frame: int
     image: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class MotionLora:
+    """A motion LoRA: `name` of its file, and how strongly it counts."""
+
+    name: str
+    weight: float = 1.0
 
 
 FIELDS: tuple[Field, ...] = (
@@ -300,6 +309,62 @@ FIELDS: tuple[Field, ...] = (
         "PIA fast",
         choices=FAST,
         fold="picture",
+    ),
+    Field(
+        "upscale",
+        "Upscale",
+        1.0,
+        "number",
+        "Enlarges the finished frames, to multiples of 8 pixels.",
+        "PIA upscale",
+        1.0,
+        4.0,
+        0.25,
+        fold="picture",
+    ),
+    Field(
+        "upscaler",
+        "Upscaler",
+        "Lanczos",
+        "name",
+        "What enlarges them, of the upscalers that Extras has.",
+        "PIA upscaler",
+        fold="picture",
+    ),
+    Field(
+        "hires_scale",
+        "Hires scale",
+        1.0,
+        "number",
+        "Samples the clip again at this many times its size; 1: off.",
+        "PIA hires scale",
+        1.0,
+        4.0,
+        0.25,
+        fold="picture",
+    ),
+    Field(
+        "hires_strength",
+        "Hires strength",
+        0.6,
+        "number",
+        "Denoising strength of that second pass.",
+        "PIA hires strength",
+        0.0,
+        1.0,
+        0.05,
+        fold="picture",
+    ),
+    Field(
+        "motion_loras",
+        "Motion LoRA",
+        (),
+        "loras",
+        "Motion LoRA of AnimateDiff, as in <name:0.7>; files in models/PIA or models/Lora.",
+        "PIA motion LoRA",
+        -4.0,
+        4.0,
+        fold="longer",
     ),
 )
 FIELD = {field.name: field for field in FIELDS}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import SettingsError
-from .settings_fields import MAX_BASE64, MAX_FRAMES, MAX_PICTURES, MAX_POINTS, ClipPicture, Field
+from .settings_fields import MAX_BASE64, MAX_FRAMES, MAX_LORAS, MAX_PICTURES, MAX_POINTS, ClipPicture, Field, MotionLora
 
 UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # no file is called so, and halves of pairs cannot be sent
 
@@ -39,6 +39,9 @@ def wanted(field: Field) -> str:
         "curve": f"a list of 2 to {MAX_POINTS} numbers from 0 to 1",
         "pictures": f'a list of at most {MAX_PICTURES} objects {{"frame": number, "image": base64 text}}',
         "clip": "the base64 text of a clip",
+        "loras": f'a list of at most {MAX_LORAS} objects {{"name": file name, "weight": number from {field.low} to '
+        f"{field.high}}}",
+        "name": "a name",
         "text": "a file name" if field.name == "model" else "a word of the prompt",
     }[field.kind]
     return f"{words}, or null" if field.optional else words
@@ -97,6 +100,40 @@ def _picture(field: Field, item: Any) -> ClipPicture:
     return ClipPicture(int(frame), image)
 
 
+LORA = re.compile(r"<([^<>:]+)(?::(-?[\d.]+(?:e[-+]?\d+)?))?>")  # as a text says it
+
+
+def _loras(field: Field, value: Any) -> tuple[MotionLora, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        found = LORA.findall(value)
+        if LORA.sub("", value).strip(" ,"):
+            raise refuse(field, value)
+        value = [{"name": name, "weight": _as_number(weight)} for name, weight in found]
+    if not isinstance(value, (list, tuple)) or len(value) > MAX_LORAS:
+        raise refuse(field, value)
+    return tuple(_lora(field, item) for item in value)
+
+
+def _as_number(text: str) -> Any:
+    try:
+        return float(text) if text else 1.0
+    except ValueError:
+        return text
+
+
+def _lora(field: Field, item: Any) -> MotionLora:
+    if isinstance(item, MotionLora):
+        item = {"name": item.name, "weight": item.weight}
+    if not isinstance(item, Mapping) or not {"name"} <= set(item) <= {"name", "weight"}:
+        raise refuse(field, item)
+    name, weight = _text(field, item["name"]), item.get("weight", 1.0)
+    if name is None or set(name) & set("<>:") or not _is_number(weight) or not _within(field, weight):
+        raise refuse(field, item)
+    return MotionLora(name, float(weight))
+
+
 def is_base64(text: Any) -> bool:
     """Whether `text` can be base64 text or a data URL; what it decodes to is not looked at."""
     if not isinstance(text, str) or not 0 < len(text) <= MAX_BASE64:
@@ -111,6 +148,10 @@ def _text(field: Field, value: Any) -> str | None:
     if not isinstance(value, str) or len(value) > 1024 or UNSPEAKABLE.search(value.strip()):
         raise refuse(field, value)
     return value.strip() or None
+
+
+def _name(field: Field, value: Any) -> str:
+    return _text(field, value) or field.default
 
 
 def _clip(field: Field, value: Any) -> str | None:
@@ -163,6 +204,8 @@ _CHECKS = {
     "curve": _curve,
     "pictures": _pictures,
     "clip": _clip,
+    "loras": _loras,
+    "name": _name,
     "text": _text,
 }
 

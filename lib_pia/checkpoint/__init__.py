@@ -5,5 +5,15 @@ python -m lib_pia.checkpoint inspect FILE                               # says w
 """
 
 from .loading import FileKind, convert, describe, load_pia_model, save_pia_model
+from .motion_lora import is_motion_lora, read_motion_lora, with_motion_loras
 
-__all__ = ["FileKind", "convert", "describe", "load_pia_model", "save_pia_model"]
+__all__ = [
+    "FileKind",
+    "convert",
+    "describe",
+    "is_motion_lora",
+    "load_pia_model",
+    "read_motion_lora",
+    "save_pia_model",
+    "with_motion_loras",
+]

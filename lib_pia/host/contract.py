@@ -74,6 +74,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
         "demo",
         "opts",
         "parallel_processing_allowed",
+        "sd_upscalers",
         "sd_model",
         "state",
         "walk_files",

@@ -14,6 +14,7 @@ from modules import devices, paths, shared
 from lib_pia.checkpoint import describe, load_pia_model
 from lib_pia.errors import CheckpointError, HostError
 from lib_pia.model import PIAModel
+from lib_pia.presets import FILE
 
 EXTENSIONS = (".ckpt", ".pt", ".pth", ".safetensors", ".bin")
 DOWNLOAD = "https://huggingface.co/Leoxing/PIA"
@@ -31,6 +32,11 @@ def model_folder() -> Path:
     """--pia-dir, else the folder of the settings page, else models/PIA."""
     folder = getattr(shared.cmd_opts, "pia_dir", None) or getattr(shared.opts, "pia_model_dir", None)
     return Path(folder) if folder else Path(paths.models_path) / "PIA"
+
+
+def presets_file() -> Path:
+    """A person's own presets, beside the models."""
+    return model_folder() / FILE
 
 
 def list_models() -> list[ModelFile]:
@@ -64,6 +70,26 @@ def find_model(name: str | None) -> ModelFile:
     raise CheckpointError(
         f"PIA model {name} is not in {model_folder()}; there are: {', '.join(file.name for file in files[:8])}."
     )
+
+
+def find_motion_lora(name: str) -> str:
+    """The path of the motion LoRA called `name` (with or without suffix), in the PIA model folder or the host's for
+    LoRA. Raises CheckpointError."""
+    folders = [model_folder(), _lora_folder()]
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        for path in map(Path, shared.walk_files(str(folder), allowed_extensions=EXTENSIONS)):
+            inner = path.relative_to(folder)
+            if name in (inner.as_posix(), inner.with_suffix("").as_posix(), path.name, path.stem):
+                return str(path)
+    raise CheckpointError(
+        f"The motion LoRA {name} is neither in {folders[0]} nor in {folders[1]}; put the file into one of them."
+    )
+
+
+def _lora_folder() -> Path:
+    return Path(getattr(shared.cmd_opts, "lora_dir", None) or Path(paths.models_path) / "Lora")
 
 
 @dataclasses.dataclass

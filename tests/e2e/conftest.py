@@ -193,7 +193,8 @@ def page(loaded):
 RESTORE = """tab => {
     const panel = {tab, part: (name) => gradioApp().querySelector(`#${tab}_pia_${name}`)};
     for (const [name, value] of [["affinity", ""], ["motion", "animate"], ["magnitude", "moderate"], ["num_frames", 8],
-                                 ["condition_frame", 0], ["fps", 8]]) pia.write(panel, name, value);
+                                 ["condition_frame", 0], ["fps", 8], ["color_match", 0], ["overlap", 0],
+                                 ["anchor", 0]]) pia.write(panel, name, value);
     for (const [name, value] of [["width", 64], ["height", 64], ["steps", 2]]) {
         const field = gradioApp().querySelector(`#${tab}_${name} input[type=number]`);
         field.value = value;

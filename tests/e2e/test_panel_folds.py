@@ -5,6 +5,7 @@ import pytest
 from .conftest import open_fold, value, wait_value
 
 FOLDS = ("longer", "picture", "files")
+PRESET = ["preset", "preset_refresh", "preset_save"]
 CLOSE = """folds => { for (const fold of folds) {
     const header = document.querySelector(`#img2img_pia_${fold}_fold > .label-wrap`);
     if (header.classList.contains("open")) header.click();
@@ -22,13 +23,13 @@ def said(page, fold, text):
     )
 
 
-def test_five_controls_are_seen(page):
+def test_presets_and_five_controls_are_seen(page):
     page.evaluate(CLOSE, FOLDS)
     page.wait_for_timeout(300)
     seen = page.evaluate("""() => [...document.querySelectorAll("#img2img_pia_enabled [id^=img2img_pia_]")]
         .filter((part) => part.offsetParent && part.offsetHeight > 0).map((part) => part.id.replace("img2img_pia_", ""))
-        .filter((name) => !name.endsWith("_fold") && !["notice", "enabled-visible-checkbox"].includes(name))""")
-    assert sorted(seen) == ["chart", "fps", "magnitude", "motion", "num_frames"]
+        .filter((name) => !name.endsWith("_fold") && !["notice", "enabled-visible-checkbox", "preset_message"].includes(name))""")
+    assert sorted(seen) == ["chart", "fps", "magnitude", "motion", "num_frames", *PRESET]
 
 
 def test_a_header_says_what_is_not_the_default(page):

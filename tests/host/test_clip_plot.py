@@ -48,7 +48,7 @@ def test_every_setting_that_a_text_can_say_is_an_axis_once(host, monkeypatch):
     labels = [option.label for option in module.axis_options]
     assert labels[0] == "Seed" and len(labels) == len(set(labels))
     wanted = {f"[PIA] {f.label}" for f in FIELD.values() if f.name != "enabled" and f.restored}
-    assert set(labels[1:]) == wanted and "[PIA] Magnitude" in wanted
+    assert set(labels[1:]) == wanted | {"[PIA] Preset"} and "[PIA] Magnitude" in wanted
     assert axis(module, "magnitude").choices() == ["small", "moderate", "large"]
     assert axis(module, "ping_pong").choices() == ["True", "False"] and axis(module, "fps").choices is None
 

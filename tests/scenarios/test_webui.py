@@ -100,7 +100,7 @@ def test_the_batch_tab_makes_one_clip_per_picture(host, page, tmp_path):
     page.wait_for_timeout(500)
     page.click("#img2img_generate")
     page.wait_for_function("document.querySelector('#html_info_img2img').innerText.length > 0", timeout=240_000)
-    assert sorted(path.stem[-1] for path in out.rglob("*.gif")) == ["a", "b"]
+    assert sorted(path.name for path in out.rglob("*.gif")) == ["00000-a.gif", "00001-b.gif"]
 
 
 def test_styles_reach_the_prompt(host):

@@ -13,6 +13,7 @@ LAYERS = [
     "files",
     "lending",
     "settings",
+    "presets",
     "prompt_travel",
     "schedule",
     "condition",

@@ -41,13 +41,20 @@ def setting_texts():
     return found
 
 
+def preset_texts():
+    """What the row of presets is called: `LABEL, HELP, SAVE = ...`."""
+    tree = ast.parse((ROOT / "lib_pia/host/panel/presets.py").read_text(encoding="utf-8"))
+    values = next(n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Tuple))
+    return {text.value for text in values.elts}
+
+
 def panel_texts():
     shown = {text for field in FIELDS for text in (field.label, field.help)}
     shown.discard(FIELDS[0].help)  # the accordion's header shows no explanation
     return shown | {str(choice) for field in FIELDS for choice in field.choices} | {"Automatic"}
 
 
-WANTED = (panel_texts() | javascript_texts() | setting_texts()) - NAMES_AND_NUMBERS
+WANTED = (panel_texts() | javascript_texts() | setting_texts() | preset_texts()) - NAMES_AND_NUMBERS
 
 
 def test_the_texts_are_found():

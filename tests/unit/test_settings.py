@@ -39,6 +39,14 @@ def valid_settings():
         "mask_means": st.sampled_from(["keep", "motion", "both"]),
         "attention_of": st.none() | st.sampled_from(["star", "red star", "火"]),
         "fast": st.sampled_from([0, 2, 3, 4, 5]),
+        "upscale": st.floats(1, 4),
+        "motion_loras": st.lists(
+            st.fixed_dictionaries({"name": st.sampled_from(["pan left", "v2/zoom.ckpt"]), "weight": st.floats(-4, 4)}),
+            max_size=8,
+        ),
+        "hires_scale": st.floats(1, 4),
+        "hires_strength": st.floats(0, 1),
+        "upscaler": st.sampled_from(["Lanczos", "R-ESRGAN 4x+", "DAT x2"]),
     }
     return st.fixed_dictionaries({}, optional=values).map(PIASettings.from_dict)
 
@@ -215,9 +223,28 @@ def test_affinity_means_custom_and_text_is_read():
     assert PIASettings.from_dict({"affinity": "  "}).motion == "animate"
 
 
+def test_motion_loras_as_text_and_as_objects():
+    text = PIASettings(motion_loras="<pan left:0.7>, <zoom>")
+    assert text == PIASettings.from_dict({"motion_loras": [{"name": "pan left", "weight": 0.7}, {"name": "zoom"}]})
+    assert text.infotext()["PIA motion LoRA"] == "<pan left:0.7> <zoom:1.0>"
+    assert PIASettings(motion_loras="") == PIASettings(motion_loras=None) == PIASettings()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "pan left", "<a:0.7", "<a:x>", "<a:5>", ["a"], [{"name": ""}], [{"name": "a", "weight": "1"}], 3,
+        [{"name": "a", "weight": -4.1}], [{"name": "a<b"}], [{"name": "a", "alpha": 1}], [{"weight": 1}], "<a>" * 9,
+    ],
+)  # fmt: skip
+def test_bad_motion_loras(value):
+    with pytest.raises(SettingsError, match="PIA setting motion_loras is .* must be a list of at most 8 objects"):
+        PIASettings.from_dict({"motion_loras": value})
+
+
 def test_too_many_positions():
-    with pytest.raises(SettingsError, match="was given 26 script args; it takes at most 25"):
-        PIASettings.from_values([True] + [None] * 25)
+    with pytest.raises(SettingsError, match=f"was given {len(FIELDS) + 1} script args; it takes at most {len(FIELDS)}"):
+        PIASettings.from_values([True] + [None] * len(FIELDS))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 from modules import errors
 from modules._options import OptionInfo, Options  # noqa: F401
 from modules.paths import cmd_opts, data_path  # noqa: F401
+from PIL import Image
 
 OF_A_JOB = dict.fromkeys("job_no sampling_step sampling_steps current_image_sampling_step id_live_preview".split(), 0)
 OF_A_JOB |= dict.fromkeys("current_latent current_image textinfo".split())
@@ -72,6 +73,19 @@ class State:
         self.current_image, self.id_live_preview = image, self.id_live_preview + 1
 
 
+class Resizing:
+    """An upscaler that needs no model: "None" leaves a picture to the last resizing, which is Lanczos."""
+
+    def __init__(self, name, resample):
+        self.name, self.data_path, self.scaler, self.resample = name, None, self, resample
+
+    def upscale(self, img, scale, selected_model=None):
+        """To multiples of 8 pixels."""
+        return img.resize([int(side * scale) // 8 * 8 for side in img.size], self.resample)
+
+
+RESAMPLES = {"None": Image.LANCZOS, "Lanczos": Image.LANCZOS, "Nearest": Image.NEAREST}
+sd_upscalers = [Resizing(*upscaler) for upscaler in RESAMPLES.items()]
 opts, state = Options(Path(data_path, "config.json")), State()
 parallel_processing_allowed = True  # previews are made beside the sampling, not between its steps
 demo = None  # the page, once it is served

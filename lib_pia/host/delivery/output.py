@@ -13,6 +13,7 @@ from PIL import Image
 
 from lib_pia.color import match_colors
 from lib_pia.errors import HostError
+from lib_pia.host import upscalers
 from lib_pia.host.generation.made import MadeClips
 from lib_pia.host.generation.progress import progress
 
@@ -65,12 +66,10 @@ class Delivery:
         picture = self.made.picture(clip.number, clip.frames[0].size)
         if self.made.request.settings.color_match > 0 and picture is not None:
             clip.frames = self._matched(clip, picture)
-        continued = self.made.request.continued
-        if continued and self.made.request.settings.continue_whole:
-            clip.frames = [*continued.fitted(self.p, clip.frames[0].size), *clip.frames]
+        not_enlarged = self._enlarge(clip)
         temporary = None if self.saves else temporary_folder()
         try:
-            clip.files = self.writer.write(clip, temporary)
+            clip.files = [*not_enlarged, *self.writer.write(clip, temporary)]
             for sentence in dict.fromkeys(file.error for file in clip.files if file.error is not None):
                 _tell(self.p, self.processed, sentence)
             written = [file for file in clip.files if file.error is None]
@@ -93,6 +92,36 @@ class Delivery:
             return frames
         # what is not masked stays the input
         return [processing.apply_overlay(frame, None, overlay)[0] for frame in frames]
+
+    def _enlarge(self, clip: MadeClip) -> list[Delivered]:
+        """The clip at its final size, behind the clip that it goes on from. Interrupted, or where the upscaler fails,
+        all frames keep the size that they were sampled at, and the answer says so."""
+        request, small = self.made.request, clip.frames
+        continued = request.continued if request.settings.continue_whole else None
+        old = continued.fitted(self.p, small[0].size) if continued else []
+        try:
+            new = self._enlarged(clip.number, small)
+            if continued and continued.frames[0].size == new[0].size:
+                clip.frames = [*continued.frames, *new]
+            else:
+                clip.frames = [*self._enlarged(clip.number, old), *new]
+        except HostError as error:
+            clip.frames = [*old, *small]
+            return [self.writer.failure(clip, "upscale", error)]
+        return []
+
+    def _enlarged(self, number: int, frames: list[Image.Image]) -> list[Image.Image]:
+        settings, out = self.made.request.settings, []
+        if settings.upscale == 1:
+            return frames
+        upscaler = upscalers.find(settings.upscaler)
+        for index, frame in enumerate(frames):
+            progress(f"enlarging frame {index + 1}/{len(frames)} of clip {number + 1}/{self.made.request.clips}")
+            stopped = state.interrupted or state.skipped
+            out.append(frame if stopped else upscalers.enlarge(frame, upscaler, settings.upscale))
+            if stopped or state.interrupted:  # the host's upscalers stop half-way then
+                raise HostError("Interrupted: the clip is delivered without enlarging.")
+        return out
 
     def _remember(
         self, clip: MadeClip, written: Sequence[Delivered], picture: Image.Image | None, temporary: Path | None

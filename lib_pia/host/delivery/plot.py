@@ -64,9 +64,9 @@ def write_grid(params: Any) -> None:
 def grid_frames(clips: Sequence[Sequence[Image.Image]], cols: int, rows: int) -> list[Image.Image]:
     """Frames of a grid, filled row by row as the host's is: as many as the longest clip has; shorter ones begin again.
 
-    Every cell is as large as the first clip's frames.
+    Every cell is as large as the largest clip's frames.
     """
-    width, height = clips[0][0].size
+    width, height = (max(sides) for sides in zip(*(frames[0].size for frames in clips)))
     out = []
     for index in range(max(map(len, clips))):
         sheet = Image.new("RGB", (cols * width, rows * height))

@@ -35,7 +35,7 @@ class ClipWriter:
             path = self._path(clip, temporary)
             return [*self._encode(clip, path), *self._attention(clip, path)]
         except PIAError as error:
-            return [self._failure(clip, name, error) for name in self.made.request.settings.formats]
+            return [self.failure(clip, name, error) for name in self.made.request.settings.formats]
 
     def _path(self, clip: MadeClip, temporary: Path | None) -> Path:
         if temporary is not None:
@@ -64,7 +64,7 @@ class ClipWriter:
         files = []
         for name in ("interpolate", *settings.formats):
             if name in result.errors:
-                files.append(self._failure(clip, name, result.errors[name]))
+                files.append(self.failure(clip, name, result.errors[name]))
             for file in result:
                 if file.format == name:
                     files.extend(self._delivered(clip, file))
@@ -79,7 +79,7 @@ class ClipWriter:
             maps = attention.maps()[: len(clip.frames)]
             result = write_attention(clip.frames, maps, attention.word, path, self.made.request.settings.fps)
         except (PIAError, OSError) as error:
-            return [self._failure(clip, ATTENTION_CLIP, error)]
+            return [self.failure(clip, ATTENTION_CLIP, error)]
         files = [dataclasses.replace(file, format=name) for name, file in result.items()]
         return [delivered for file in files for delivered in self._delivered(clip, file)]
 
@@ -102,7 +102,8 @@ class ClipWriter:
             for path in file.paths
         ]
 
-    def _failure(self, clip: MadeClip, name: str, error: Exception) -> Delivered:
+    def failure(self, clip: MadeClip, name: str, error: Exception) -> Delivered:
+        """The entry of what failed: a format, or "upscale"."""
         return Delivered(self.first + clip.number, name, clip.seed, self.affinity, error=str(error))
 
 

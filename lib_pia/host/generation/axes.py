@@ -13,11 +13,14 @@ from typing import Any
 from modules import scripts
 
 from lib_pia.errors import SettingsError
+from lib_pia.host.models import presets_file
+from lib_pia.presets import find_preset, preset_names
 from lib_pia.settings import PIASettings, parse_infotext
 from lib_pia.settings_fields import FIELD, FIELDS, Field
 
 ATTRIBUTE = "pia_axes"  # on a cell's `p`: {setting: text}
 PREFIX = "[PIA] "
+PRESET = "preset"  # the one axis that is no field
 
 
 def add() -> None:
@@ -32,6 +35,7 @@ def add() -> None:
             for field in FIELDS
             if field.name != "enabled" and field.restored
         )
+        options.append(make(f"{PREFIX}Preset", str, _leave(PRESET), choices=lambda: preset_names(presets_file())))
 
 
 def _leave(name: str) -> Callable[[Any, str, Any], None]:
@@ -59,11 +63,13 @@ def with_axes(settings: PIASettings | None, axes: Mapping[str, str]) -> PIASetti
     if not axes:
         return settings
     if settings is None:
-        names = ", ".join(f"{PREFIX}{FIELD[name].label}" for name in axes)
+        labels = {name: field.label for name, field in FIELD.items()} | {PRESET: "Preset"}
+        names = ", ".join(f"{PREFIX}{labels[name]}" for name in axes)
         raise SettingsError(
             f"The plot has the axis {names}, but Animate (PIA) is off; tick it, or choose another axis."
         )
-    values = {name: parse_infotext(FIELD[name], text) for name, text in axes.items()}
+    values = find_preset(axes[PRESET], presets_file()) if PRESET in axes else {}
+    values |= {name: parse_infotext(FIELD[name], text) for name, text in axes.items() if name != PRESET}
     if values.get("motion", "custom") != "custom":
         values.setdefault("affinity", None)  # a motion that an axis names counts, whatever curve was set
     return dataclasses.replace(settings, **values)

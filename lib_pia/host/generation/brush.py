@@ -25,7 +25,13 @@ ORIGINAL = 1  # the host's inpainting_fill "original": the picture under the mas
 
 
 def check_mask(p: Any, settings: PIASettings) -> None:
-    """Refuses a brush without a mask. Raises SettingsError."""
+    """Refuses a brush without a mask, and a second pass that would not fit what the mask keeps. Raises
+    SettingsError."""
+    if settings.hires_scale > 1 and settings.mask_means != "motion" and getattr(p, "image_mask", None) is not None:
+        raise SettingsError(
+            "hires_scale cannot enlarge a clip whose mask keeps a part of the picture at its own size; use upscale "
+            'instead, or set mask_means to "motion".'
+        )
     if settings.mask_means != "keep" and getattr(p, "image_mask", None) is None:
         raise SettingsError(
             f'PIA setting mask_means is "{settings.mask_means}", but there is no mask; draw one on img2img\'s inpaint '

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
-from modules import devices, rng
+import torch
+from modules import devices
 from modules.shared import state
 from torch import Tensor
 
+from lib_pia.checkpoint import with_motion_loras
 from lib_pia.errors import HostError, SettingsError
 from lib_pia.host import models
 from lib_pia.lending import lent
@@ -21,6 +23,7 @@ from .and_prompts import sort_by_part
 from .attention import WordAttention
 from .checks import check_checkpoint, check_unet
 from .direction import Direction
+from .hires import LATENT_SCALE, SecondPass, direction_at, noise_of
 from .made import MadeClips
 from .neighbours import forget_rows
 from .pictures import latent_of
@@ -31,8 +34,6 @@ from .sampling import DEFAULT_STRENGTH, fresh_sampler
 from .still import Still, StillWatch, make_still
 from .travel import Said
 from .windows import WindowSampling
-
-LATENT_SCALE = 8  # pixels per latent cell (the host's processing.opt_f)
 
 
 @dataclasses.dataclass
@@ -111,13 +112,13 @@ class ClipRun:
             windows = WindowSampling(p, self.request, model, direction, self._on_window)
             self._ready_host(stack, latent, windows)
             stack.enter_context(lent(self, windows=windows))
-            stack.enter_context(self._control(lambda: self._frames_of(windows)))
-            if self.attention is not None:
-                stack.enter_context(self.attention.reading(p.sd_model.model.diffusion_model, latent))
-                self.made.attention[self.clip] = self.attention
+            stack.enter_context(self._control(self._frames_now))
             forget_rows(p)
-            samples = p.sample(*args, **kwargs)
-        self._check_sampled(windows)
+            with self._reading(latent):
+                samples = p.sample(*args, **kwargs)
+            self._check_sampled(windows)
+            if self.settings.hires_scale > 1:
+                samples = self._sampled_again(windows, samples)
         self.made.sampled += 1
         self._say("decoding")
         return samples
@@ -138,7 +139,7 @@ class ClipRun:
         return Direction(self.settings, picture, self.made.given, pictures, brush, self.said)
 
     def _check_sampled(self, windows: WindowSampling) -> None:
-        if not windows.used:
+        if windows.call is None:
             raise HostError(
                 "The clip could not be sampled, because another extension replaced the host's sampling; switch that "
                 "extension off."
@@ -149,22 +150,60 @@ class ClipRun:
                 "the prompt."
             )
 
+    def _sampled_again(self, first: WindowSampling, samples: Tensor) -> Tensor:
+        """The clip larger; `samples` as they are where the user interrupts, or where the memory does not suffice."""
+        p, made = self.p, self.made
+        if len(samples) < self.request.rows or state.interrupted or state.skipped:
+            return samples
+        state.nextjob()
+        self._say("preparing the second pass of")
+        try:
+            picture = made.condition(self.clip).image if self.request.is_img2img else made.source(self.clip)
+            direction = direction_at(first.direction, p, self.request, picture, samples)
+            second = SecondPass(first, self.request, first.model, direction, self._on_second_window)
+            with lent(self, windows=second, attention=None):
+                larger = second.sample()
+        except torch.cuda.OutOfMemoryError:
+            devices.torch_gc()
+            p.comment("The memory did not suffice for the second pass; the clip is delivered as the first one made it.")
+            return samples
+        if larger is None:
+            p.comment("Interrupted in the second pass: the clip is delivered as the first one made it.")
+            return samples
+        return larger
+
+    def _reading(self, latent: Tensor) -> AbstractContextManager:
+        """Reads where the word of `attention_of` acts, if there is one."""
+        if self.attention is None:
+            return nullcontext()
+        self.made.attention[self.clip] = self.attention
+        return self.attention.reading(self.p.sd_model.model.diffusion_model, latent)
+
     def _control(self, frames: Callable[[], Sequence[int]]) -> AbstractContextManager:
         """Shows ControlNet the control clip's `frames()` at every call of the UNet, if there is one."""
         if self.made.control is None:
             return nullcontext()
         return self.made.control.shown(self.p.sd_model.model.diffusion_model, frames)
 
-    def _frames_of(self, windows: WindowSampling) -> Sequence[int]:
-        return range(self.request.rows) if windows.frames_now is None else windows.frames_now
+    def _frames_now(self) -> Sequence[int]:
+        """The frames that the UNet is called with."""
+        now = None if self.windows is None else self.windows.frames_now
+        return range(self.request.rows) if now is None else now
 
     def _on_window(self, number: int, finished: Tensor | None) -> None:
+        if number == 0 and self.clip == 0 and state.job_count > 0:
+            passes = 2 if self.settings.hires_scale > 1 else 1
+            state.job_count += (len(self.request.windows) * passes - 1) * self.request.clips
+        self._show_window(number, finished)
+
+    def _on_second_window(self, number: int, finished: Tensor | None) -> None:
+        self._show_window(number, finished, ", second pass")
+
+    def _show_window(self, number: int, finished: Tensor | None, part: str = "") -> None:
         if self.preview is not None:
             self.preview.finished = finished
         count = len(self.request.windows)
-        if number == 0 and self.clip == 0 and state.job_count > 0:
-            state.job_count += (count - 1) * self.request.clips
-        self._say("sampling", f", window {number + 1}/{count}" if count > 1 else "")
+        self._say("sampling", part + (f", window {number + 1}/{count}" if count > 1 else ""))
 
     def _say(self, doing: str, part: str = "") -> None:
         progress(f"{doing} clip {self.clip + 1}/{self.request.clips}{part}")
@@ -173,7 +212,8 @@ class ClipRun:
         file = models.find_model(self.settings.model)
         if not models.is_cached(file):
             progress(f"loading {file.name}")
-        return models.cache.get(file, devices.dtype_unet)
+        model = models.cache.get(file, devices.dtype_unet)
+        return with_motion_loras(model, self.request.loras) if self.request.loras else model
 
     def _ready_host(self, stack: ExitStack, latent: Tensor, windows: WindowSampling) -> None:
         """Makes the host's own `p.sample` sample the clip by `windows`, until `stack` closes."""
@@ -182,14 +222,6 @@ class ClipRun:
             windows(p, stack.enter_context(fresh_sampler(p)))
             return
         height, width = latent.shape[2:]
-        noise = rng.ImageRNG(
-            latent.shape[1:],
-            p.seeds,
-            subseeds=p.subseeds,
-            subseed_strength=p.subseed_strength,
-            seed_resize_from_h=p.seed_resize_from_h,
-            seed_resize_from_w=p.seed_resize_from_w,
-        )
         conditioning = p.txt2img_image_conditioning
 
         def one_for_all(x: Tensor, *size: int) -> Tensor:
@@ -200,7 +232,7 @@ class ClipRun:
                 p,
                 enable_hr=False,
                 firstpass_image=None,
-                rng=noise,
+                rng=noise_of(p, latent.shape[1:]),
                 width=width * LATENT_SCALE,
                 height=height * LATENT_SCALE,
                 txt2img_image_conditioning=one_for_all,
@@ -222,6 +254,6 @@ class ClipRun:
             still: Still = make_still(p, p.sample, self.request.rows, watch)
         self.watch = None
         state.nextjob()
-        wanted = self.settings.color_match > 0 or not p.is_api
+        wanted = self.settings.color_match > 0 or self.settings.hires_scale > 1 or not p.is_api
         self.made.stills.append(still.picture(p.sd_model) if wanted else None)
         return still.latent

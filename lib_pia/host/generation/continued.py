@@ -33,9 +33,9 @@ class ContinuedClip:
         """All frames at `size` (width, height), fitted as the host fits a picture."""
         return [as_shown(p, frame, size) for frame in self.frames]
 
-    def latents(self, p: Any) -> Tensor:
-        """The known frames as scaled latents [known, 4, H, W] at the size of `p`: the posterior's means."""
-        return torch.cat([latent_of(p, frame, (p.width, p.height)) for frame in self.frames[-self.known :]])
+    def latents(self, p: Any, size: tuple[int, int]) -> Tensor:
+        """The known frames as scaled latents [known, 4, H, W] at `size` (width, height): the posterior's means."""
+        return torch.cat([latent_of(p, frame, size) for frame in self.frames[-self.known :]])
 
 
 def read_continued(settings: PIASettings) -> ContinuedClip | None:

@@ -20,7 +20,8 @@ class Direction:
 
     picture: z^I [1, 4, H, W] of the clip's picture. known: latents [K, 4, H, W] of frames that are given, in front of
     the new ones. pictures: latents [1, 4, H, W] of `settings.pictures`. brush: [1, 1, H, W], 1 where it moves.
-    said: what the texts say to every frame.
+    said: what the texts say to every frame. begun: latents [F, 4, H, W] that the frames start from instead of the
+    picture's.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Direction:
         pictures: Sequence[Tensor] = (),
         brush: Tensor | None = None,
         said: Said | None = None,
+        begun: Tensor | None = None,
     ) -> None:
         self.settings = settings
         self.picture = picture
@@ -38,6 +40,7 @@ class Direction:
         self.pictures = pictures
         self.brush = brush
         self.said = said or Said()
+        self.begun = begun
 
     @property
     def given(self) -> int:
@@ -82,15 +85,19 @@ class Direction:
         return torch.lerp(frame, picture, self.settings.anchor) if self.settings.anchor else frame
 
     def start(self, window: Window, made: Tensor, pictures: Tensor, free: Tensor | None) -> Tensor:
-        """Where the window's frames start and what masks keep of them, [length, 4, H, W]: the known frames; the
-        picture's latents where the host's mask keeps them; elsewhere the window's condition image.
+        """Where the window's frames start and what masks keep of them, [length, 4, H, W]: the known frames; `begun`, or
+        the picture's latents where the host's mask keeps them, and elsewhere the window's condition image.
 
         pictures: the host's latents of the picture. free: the host's mask of what is made new, or None.
         """
+        known = list(window.known)
+        if self.begun is not None:
+            init = self.begun[window.frames].to(pictures, copy=True)
+            init[known] = made[window.frames][known].to(init)
+            return init
         if window.of_picture:
             return pictures
         image = self.image(window, made).to(pictures)
         init = image.expand_as(pictures).clone() if free is None else torch.lerp(pictures, image, free.to(pictures))
-        known = list(window.known)
         init[known] = made[window.frames][known].to(init)
         return init

@@ -49,12 +49,19 @@ class MadeClips:
     def picture(self, clip: int, size: tuple[int, int]) -> Image.Image | None:
         """The condition image of a clip at `size` (width, height), where it is known; of a clip that goes on from
         another, the last frame of that one."""
-        if self.request.continued:
-            return as_shown(self.p, self.request.continued.frames[-1], size)
-        if self.request.is_img2img:
+        if self.request.is_img2img and not self.request.continued:
             return as_shown(self.p, self.condition(clip).image, size)
-        picture = self.stills[clip] if clip < len(self.stills) else None
+        picture = self.source(clip)
+        if self.request.continued:
+            return as_shown(self.p, picture, size)
         return picture if picture is None or picture.size == size else picture.resize(size, Image.LANCZOS)
+
+    def source(self, clip: int) -> Image.Image | None:
+        """What a clip begins with besides img2img's pictures: the last frame of the clip that it goes on from, or
+        txt2img's still, where it is known."""
+        if self.request.continued:
+            return self.request.continued.frames[-1]
+        return self.stills[clip] if clip < len(self.stills) else None
 
     def overlay(self, clip: int) -> Image.Image | None:
         """What inpainting lays over every frame of a clip (the input, transparent where it is masked), if anything."""

@@ -12,7 +12,8 @@ from typing import Any
 from PIL import Image
 
 from lib_pia.errors import SettingsError
-from lib_pia.host import models
+from lib_pia.host import models, upscalers
+from lib_pia.presets import find_preset
 from lib_pia.settings import PIASettings
 from lib_pia.settings_fields import FIELD, FIELDS
 from lib_pia.settings_values import shown
@@ -21,6 +22,7 @@ from lib_pia.windows import Window, plan, plan_slide
 from .brush import check_mask
 from .checks import check_pictures
 from .continued import ContinuedClip, read_continued
+from .motion_loras import find_motion_loras
 
 AUTOMATIC = "Automatic"  # what the panel's dropdown shows for "the only or first PIA model found"
 
@@ -28,12 +30,13 @@ AUTOMATIC = "Automatic"  # what the panel's dropdown shows for "the only or firs
 def settings_from_args(args: Sequence[Any]) -> PIASettings | None:
     """Settings of a request, or None where PIA is off.
 
-    `args` are the script's: either the first is an object of settings (API; giving it means enabled), or they are the
-    values of the panel's components in the order of `FIELDS`. Raises SettingsError.
+    `args` are the script's: either the first is an object of settings (API; giving it means enabled, and its "preset"
+    names what else is set), or they are the values of the panel's components in the order of `FIELDS`. Raises
+    SettingsError.
     """
     first = args[0] if args else False
     if isinstance(first, Mapping):
-        settings = PIASettings.from_dict({"enabled": True, **_plain(first)})
+        settings = PIASettings.from_dict({"enabled": True, **_plain(_with_preset(first))})
         return settings if settings.enabled else None
     if not isinstance(first, bool) and first is not None:
         raise SettingsError(
@@ -46,6 +49,13 @@ def settings_from_args(args: Sequence[Any]) -> PIASettings | None:
     if len(args) > len(FIELDS):
         return PIASettings.from_values(args)  # says how many there may be
     return PIASettings(**_plain(values))
+
+
+def _with_preset(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values`, and what their "preset" says of others. Raises SettingsError."""
+    values = dict(values)
+    name = values.pop("preset", None)
+    return values if name is None else {**find_preset(name, models.presets_file()), **values}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,6 +89,7 @@ class Request:
     saves: bool  # whether the host would have saved pictures
     continued: ContinuedClip | None = None  # the clip that this one goes on from
     pictures: tuple[Image.Image, ...] = ()  # those of `settings.pictures`
+    loras: tuple[tuple[str, float], ...] = ()  # path and weight of `settings.motion_loras`
 
     @property
     def known(self) -> int:
@@ -112,9 +123,11 @@ def read_request(p: Any, settings: PIASettings) -> Request:
     prompts = next((value for value in (p.prompt, p.negative_prompt) if isinstance(value, list)), None)
     clips = len(prompts) if prompts is not None else batch * p.n_iter
     check_mask(p, settings)
+    upscalers.find(settings.upscaler)
+    loras = find_motion_loras(settings)
     continued = read_continued(settings)
     pictures = tuple(_opened(picture.image) for picture in settings.pictures)
-    return Request(settings, is_img2img, clips, p.batch_size, not p.do_not_save_samples, continued, pictures)
+    return Request(settings, is_img2img, clips, p.batch_size, not p.do_not_save_samples, continued, pictures, loras)
 
 
 def _opened(image: str) -> Image.Image:

@@ -26,6 +26,7 @@ from .checks import check_checkpoint
 from .clip import ClipRun
 from .control import ControlClip
 from .made import MadeClips
+from .motion_loras import check_tags
 from .neighbours import check_count, check_neighbours
 from .pictures import encode_pictures
 from .request import Request, read_request, settings_from_args
@@ -98,7 +99,7 @@ class Session:
                 p.init(all_prompts, all_seeds, all_subseeds)
                 check_checkpoint(p)
             if self.request.continued:
-                self.made.given = self.request.continued.latents(p)
+                self.made.given = self.request.continued.latents(p, (p.width, p.height))
         except BaseException:
             self.takeover.end()
             raise
@@ -147,6 +148,7 @@ class Session:
     def _check_texts(self, all_prompts: list) -> None:
         """Refuses texts of frames that are not there. Raises SettingsError."""
         keep_styles_around(self.p)
+        check_tags(all_prompts)
         for row in range(0, len(all_prompts), self.request.rows):
             self._said(all_prompts[row], self.p.all_negative_prompts[row])
 

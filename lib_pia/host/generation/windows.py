@@ -83,7 +83,7 @@ class WindowSampling:
         self.settings, self.given = request.settings, request.known
         self.from_image = request.settings.start_from == "image"
         self.fast = request.settings.fast
-        self.used = False
+        self.call: HostCall | None = None  # what the host handed over, once it did
         self.window: Window | None = None  # the one that is sampled now
         self.frames_now: Sequence[int] | None = None  # the frames that the UNet is called with
         self._noise: Tensor | None = None  # its starting noise
@@ -94,7 +94,7 @@ class WindowSampling:
 
     def __call__(self, p: Any, sampler: Any) -> None:
         """Puts this in front of `sampler`, an instance made for this clip and thrown away with it."""
-        self._first = _Started(sampler, sampler.sample, sampler.sample_img2img)
+        self._first = Started(sampler, sampler.sample, sampler.sample_img2img)
         sampler.sample, sampler.sample_img2img = self._sample, self._sample_img2img
 
     def _sample(
@@ -127,7 +127,7 @@ class WindowSampling:
 
     def _clip(self, call: HostCall) -> Tensor:
         """Latents of all frames, or of those that were finished when the user interrupted."""
-        self.used = True
+        self.call = call
         made = self.direction.begin(torch.zeros_like(call.noise))
         done = slice(0, 0)
         for number, window in enumerate(self.plan):
@@ -153,7 +153,7 @@ class WindowSampling:
         rows = range(frames.start, frames.stop)
         conds = self.direction.texts(call.cond, call.uncond, rows)
         rest = {"steps": call.steps, "image_conditioning": rows_of(call.image_conditioning, rows)}
-        started = self._first if number == 0 else _Started.of(sd_samplers.create_sampler(p.sampler_name, p.sd_model))
+        started = self._first if number == 0 else Started.of(sd_samplers.create_sampler(p.sampler_name, p.sd_model))
         with ExitStack() as stack:
             condition = self.direction.condition(window, made)
             if self.spans:
@@ -228,7 +228,7 @@ class WindowSampling:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Started:
+class Started:
     """A sampler and its own two ways to start."""
 
     sampler: Any
@@ -236,7 +236,7 @@ class _Started:
     sample_img2img: Callable[..., Tensor]
 
     @classmethod
-    def of(cls, sampler: Any) -> _Started:
+    def of(cls, sampler: Any) -> Started:
         return cls(sampler, sampler.sample, sampler.sample_img2img)
 
 

@@ -16,18 +16,19 @@ from modules.ui_common import create_refresh_button
 from modules.ui_components import FormRow, InputAccordion
 
 from lib_pia.errors import PIAError
-from lib_pia.host import models
+from lib_pia.host import models, upscalers
 from lib_pia.host.generation.request import AUTOMATIC
-from lib_pia.settings import PIASettings, parse_infotext
+from lib_pia.settings import PIASettings, as_text, parse_infotext
 from lib_pia.settings_fields import FIELD, FIELDS, FOLDS, Field
 from lib_pia.windows import clip_affinity
 
 from . import notices
 from .options import panel_formats
+from .presets import PresetRow
 
 TITLE = FIELD["enabled"].label
 CHART_FIELDS = ("num_frames", "motion", "magnitude", "affinity", "condition_frame")
-WIDE = ("curve", "choices", "pictures", "text")  # kinds of fields that take a row of their own
+WIDE = ("curve", "choices", "pictures", "text", "loras")  # kinds of fields that take a row of their own
 FIRST = (["motion"], ["magnitude"], ["num_frames", "fps"])  # what everybody sees, as it stands in rows
 
 
@@ -60,6 +61,8 @@ def shown_value(field: Field, value: Any) -> Any:
         return value or AUTOMATIC
     if field.kind == "text":
         return value or ""
+    if field.kind == "loras":
+        return as_text(field, value)
     if field.optional and value is None:
         return 0
     return list(value) if isinstance(value, tuple) else value
@@ -83,9 +86,7 @@ def fill_pasted(infotext: str, params: dict[str, Any]) -> None:
         if not field.restored:
             continue
         value = getattr(settings, field.name)
-        params[field.infotext] = (
-            " ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-        )
+        params[field.infotext] = "" if value is None else as_text(field, value)
 
 
 @dataclasses.dataclass
@@ -103,11 +104,13 @@ def build(tab: str) -> Panel:
     enabled = FIELD["enabled"]
     with InputAccordion(enabled.default, label=TITLE, elem_id=_name(tab, "enabled")) as parts["enabled"]:
         gr.HTML(value=notices.notice_html(), elem_id=_name(tab, "notice"))
+        presets = PresetRow(lambda part: _name(tab, part))
         _add_rows(tab, "", parts)
         gr.HTML(value=_chart_html(), elem_id=_name(tab, "chart"))
         for fold, label in FOLDS.items():
             with gr.Accordion(label, open=False, elem_id=_name(tab, f"{fold}_fold"), elem_classes=["pia-fold"]):
                 _add_rows(tab, fold, parts)
+    presets.connect(parts, shown_value)
     for part in parts.values():  # gradio tells nobody else that a paste or a saved value changed a component
         part.change(fn=None, _js=f"() => {{ window.pia && pia.changed('{tab}'); return []; }}")
     keys = {field.name: PasteKey(field) for field in FIELDS}
@@ -166,6 +169,8 @@ def component_of(field: Field, elem_id: str) -> Any:
     texts = {**shared, "info": field.help}
     if field.name == "model":
         return gr.Dropdown(choices=model_choices(), allow_custom_value=True, **texts)
+    if field.kind == "name":
+        return gr.Dropdown(choices=upscalers.names(), **texts)
     if field.kind == "bool":
         return gr.Checkbox(**texts, elem_classes=["pia-check"])
     if field.kind in ("choice", "choices"):
