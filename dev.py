@@ -43,7 +43,7 @@ HOST_TESTS = ("tests/unit", "tests/scenarios", *(f"--deselect=tests/{name}" for 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 WORKERS = 2  # processes of the tests; each starts hosts of its own, about 2 GB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "attention", "beyond")
+BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "attention", "beyond", "fast")
 
 
 class DevError(Exception):

@@ -27,7 +27,7 @@ pia.add("folds", [], (panel) => {
         switch (field.kind) {
         case "bool": return value ? label : words("{0}: no", label);
         case "choices": return ticked(field.name).map((name) => FORMATS[name] || name).join(", ");
-        case "choice": return Number(value) ? `${value}x` : `${label} ${words(value)}`;
+        case "choice": return field.name === "interpolate" ? `${value}x` : `${label} ${words(value)}`;
         case "int":
         case "number": return `${label} ${value}`;
         case "text": return value;

@@ -2,6 +2,17 @@
 
 The maps are read by forward hooks on `attn2.to_q` and `attn2.to_k`, which every attention optimisation of the host
 calls as modules, so that LoRA is in them. Nothing is replaced; the hooks are gone after the block.
+
+What is averaged:
+* Layers of 32x32 and 16x16 at 512 px: the literature reads what a word means at 16x16 (Hertz et al., arXiv 2208.01626;
+  Chefer et al., 2301.13826, section 3). In a latent under 32 cells a half is coarser than that, and the finest layers
+  are read alone.
+* The decoder's layers alone. Their queries have been through the whole UNet; the encoder's come from a noisy latent
+  after a few convolutions. Others read a UNet's features off its decoder for that reason (Tumanyan et al.,
+  2211.12572; Tang et al., 2306.03881).
+* Each layer's map over its own mean, so that each has the same say in *where* the word acts. How much attention a layer
+  gives to a word everywhere differs by an order of magnitude and says nothing about a place, but without this the layer
+  that gives most decides (Chen et al., 2304.03373, too, take of each layer the share that is inside a box).
 """
 
 from __future__ import annotations
@@ -19,7 +30,8 @@ from torch.nn.functional import interpolate
 from .errors import HostError, SettingsError
 
 CHUNK = 77  # tokens of one chunk of a prompt, start and end included (CLIP's context length)
-SMALL_LATENT = 32  # cells; below it the maps of a half and a quarter of the latent's side show nothing
+SMALL_LATENT = 32  # cells; a half of a smaller latent's side is coarser than 16x16
+DECODER = ("output_blocks.",)
 ROWS_AT_ONCE = 4  # of which the attention is computed together: 10 MB at 32x32 with 8 heads
 # Black, blue, red, yellow, white, evenly spread over 0..1: brighter is always more
 HEAT = np.array([[0, 0, 0], [30, 60, 190], [220, 50, 40], [255, 210, 40], [255, 255, 255]], dtype=np.float32)
@@ -54,30 +66,30 @@ def layer_sides(latent: tuple[int, int], factor: int) -> tuple[int, int]:
 
 
 def usual_factors(latent: tuple[int, int]) -> tuple[int, ...]:
-    """A half and a quarter of the latent's side: 32x32 and 16x16 at 512 px; small latents whole and half."""
-    return (2, 4) if min(latent) >= SMALL_LATENT else (1, 2)
+    """A half and a quarter of the latent's side: 32x32 and 16x16 at 512 px; the whole of small latents."""
+    return (2, 4) if min(latent) >= SMALL_LATENT else (1,)
 
 
 @dataclasses.dataclass
 class AttentionReader:
-    """The attention to some tokens, added up over steps, layers and heads.
+    """The attention to some tokens, added up over steps and heads for each layer.
 
     num_frames: F of the whole clip. latent: (height, width) in cells. factors: layers at 1/factor of the latent's side
-    are read. steps: the steps that are read, counted from 0; all if None. layers: beginnings of the names of the
-    layers that are read, as "output_blocks."; all if empty.
+    are read; the usual ones if empty. steps: the steps that are read, counted from 0; all if None. layers: beginnings
+    of the names of the layers that are read; all if empty.
     """
 
     num_frames: int
     latent: tuple[int, int]
     factors: tuple[int, ...] = ()
     steps: range | None = None
-    layers: tuple[str, ...] = ()
+    layers: tuple[str, ...] = DECODER
 
     def __post_init__(self) -> None:
         self.factors = tuple(self.factors) or usual_factors(self.latent)
         self.sides = [layer_sides(self.latent, factor) for factor in self.factors]
-        self.sums: dict[int, Tensor] = {}  # by number of cells: [F, cells]
-        self.counts: dict[int, Tensor] = {}  # what was added: [F]
+        self.sums: dict[nn.Module, Tensor] = {}  # by layer: [F, cells]
+        self.counts: dict[nn.Module, Tensor] = {}  # what was added: [F]
         self.step, self.row, self.tokens, self.frames = -1, 0, (), range(0)
 
     @property
@@ -107,19 +119,20 @@ class AttentionReader:
             last = min((part + 1) * length, self.row + len(q))
             for row in range(first, last if tokens else first, ROWS_AT_ONCE):
                 rows = slice(row - self.row, min(row + ROWS_AT_ONCE, last) - self.row)
-                self._add(self.frames.start + row - part * length, _attention(layer.heads, q[rows], k[rows], tokens))
+                frame = self.frames.start + row - part * length
+                self._add(layer, frame, _attention(layer.heads, q[rows], k[rows], tokens))
 
-    def _add(self, frame: int, weights: Tensor) -> None:
+    def _add(self, layer: nn.Module, frame: int, weights: Tensor) -> None:
         """weights: [frames, cells], from `frame` on."""
-        cells = weights.shape[1]
-        if cells not in self.sums:
-            self.sums[cells] = torch.zeros(self.num_frames, cells, device=weights.device)
-            self.counts[cells] = torch.zeros(self.num_frames)
-        self.sums[cells][frame : frame + len(weights)] += weights
-        self.counts[cells][frame : frame + len(weights)] += 1
+        if layer not in self.sums:
+            self.sums[layer] = torch.zeros(self.num_frames, weights.shape[1], device=weights.device)
+            self.counts[layer] = torch.zeros(self.num_frames)
+        self.sums[layer][frame : frame + len(weights)] += weights
+        self.counts[layer][frame : frame + len(weights)] += 1
 
     def maps(self) -> Tensor:
-        """[F, height, width] float32: the mean share of attention that a cell gives to the tokens, at the finest size.
+        """[F, height, width] float32, the finest size: the attention that a place gives to the tokens, over that of the
+        clip's average place, averaged over layers. 0 in frames that were never computed.
 
         Raises HostError where no layer was seen.
         """
@@ -129,13 +142,15 @@ class AttentionReader:
                 f"No cross-attention layer of {wanted} was seen while the clip was made, because another extension "
                 "replaced it; switch that extension off, or leave attention_of empty."
             )
-        finest = max(self.sides)
+        finest, sides = max(self.sides), {height * width: (height, width) for height, width in self.sides}
         total = torch.zeros(self.num_frames, *finest)
-        for height, width in self.sides:
-            if (height * width) in self.sums:
-                found = self.sums[height * width].cpu().view(-1, 1, height, width)
-                total += interpolate(found, finest, mode="bilinear", align_corners=False)[:, 0]
-        return total / sum(self.counts.values()).clamp(min=1)[:, None, None]
+        for layer, sums in self.sums.items():
+            counts = self.counts[layer]
+            found = sums.cpu() / counts.clamp(min=1)[:, None]
+            level = found[counts > 0].mean().clamp(min=torch.finfo(found.dtype).tiny)
+            found = (found / level).view(-1, 1, *sides[sums.shape[1]])
+            total += interpolate(found, finest, mode="bilinear", align_corners=False)[:, 0]
+        return total / len(self.sums)
 
 
 def _attention(heads: int, q: Tensor, k: Tensor, tokens: Sequence[int]) -> Tensor:

@@ -44,6 +44,7 @@ class PIASettings:
     mask_means: str = "keep"
     control_video: str | None = None
     attention_of: str | None = None
+    fast: int = 0
 
     def __post_init__(self) -> None:
         for field in FIELDS:

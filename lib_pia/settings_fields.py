@@ -11,6 +11,7 @@ FORMATS = ("gif", "mp4", "webp", "webm", "apng", "png")
 START_FROM = ("noise", "image")
 LONGER = ("chain", "slide")
 MASK_MEANS = ("keep", "motion", "both")
+FAST = (0, 2, 3, 4, 5)  # more gains little: the outer blocks run on every step
 MIN_FRAMES, MAX_FRAMES = 2, 512  # own choice: 512 frames are a minute at 8 FPS
 MIN_WINDOW, MAX_WINDOW = 8, 32  # 32 = the trained position encoding (PIA configs: temporal_position_encoding_max_len)
 TRAINED_WINDOW = 16  # PIA configs: sample_n_frames; the window of clips that are too long for a single one
@@ -289,6 +290,16 @@ FIELDS: tuple[Field, ...] = (
         "A word of the prompt: where it acts is written as a heat clip and as numbers. Empty: nothing.",
         "PIA attention of",
         fold="files",
+    ),
+    Field(
+        "fast",
+        "Fast",
+        0,
+        "choice",
+        "Every how many steps the whole network is computed; on the others its outer blocks alone. 0: on every step.",
+        "PIA fast",
+        choices=FAST,
+        fold="picture",
     ),
 )
 FIELD = {field.name: field for field in FIELDS}

@@ -1,14 +1,16 @@
-"""The paper's evaluation on the miniature: `python dev.py bench animatebench [--pictures N] [--servers N] [--out DIR]`.
+"""The paper's evaluation on the miniature: `python dev.py bench animatebench [--pictures N] [--servers N] [--write]`.
 
-Writes AnimateBench's layout from the miniature's models (pictures x prompts per model), makes the clips by
+Writes AnimateBench's layout from every miniature model that is there (pictures x prompts per model), makes the clips by
 `python -m lib_pia.evaluation run` over HTTP on minihost, scores them by pixels, and compares with what
-`bench miniature` measured of the same cases, sampled in its own process by its own DDIM. The noise differs (the host
-draws it frame by frame), so the two agree within their intervals, not to the bit.
+`bench miniature` measured, sampled in its own process by its own DDIM, of the same cases or more of them. The noise
+differs (the host draws it frame by frame), so the two agree within their intervals, not to the bit. A run that was
+stopped goes on in its folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import subprocess
@@ -24,22 +26,24 @@ from safetensors.torch import load_file, save_file
 from demo.miniature.net import MODELS
 from lib_pia.evaluation.answer import frames_of
 from lib_pia.evaluation.cli import main as evaluation
-from lib_pia.evaluation.intervals import Estimate, bootstrap_mean
 from lib_pia.evaluation.method import SHIPPED
 from lib_pia.evaluation.run_folder import RunFolder
+from tests.scenarios.tested import with_section
 
 from . import miniature_score as score
-from .miniature_cases import PICTURES, PROMPTS, Case, available, direction_cases, load_model, picture_of
+from .animatebench_table import DOCUMENT, MEASURES, ROOT, SECTION, markdown_table, table_rows, text_table
+from .miniature_cases import BASE, PICTURES, PROMPTS, Case, available, direction_cases, load_model, picture_of
 
 SIZE = 64
 READY = "ready: "
 UNET = "model.diffusion_model."
-MEASURES = {  # name: (its key in the scores of `bench miniature`, factor)
-    "alignment, %": ("all", 100),
-    "direction, %": ("direction", 100),
-    "condition frame, dB": ("psnr", 1),
-    "jerk, px": ("jerk", 1),
-}
+
+
+def checkpoint_name(model: str) -> str:
+    """Of its file; with the files it is made from in it, so that clips of other weights are made again."""
+    files = ("miniature", "miniature_pia", *((f"miniature_{model}",) if model != BASE else ()))
+    data = b"".join((MODELS / f"{name}.safetensors").read_bytes() for name in files)
+    return f"{model}-{hashlib.sha256(data).hexdigest()[:8]}"
 
 
 def write_bench(folder: Path, cases: dict[str, list[Case]]) -> None:
@@ -55,7 +59,7 @@ def write_bench(folder: Path, cases: dict[str, list[Case]]) -> None:
         config["validation_data"] = {"input_name": model, "validation_input_path": "img"}
         (folder / "configs").mkdir(exist_ok=True)
         (folder / "configs" / f"{model}.yaml").write_text(yaml.safe_dump(config))
-        table[model] = {"checkpoint": f"{model}.safetensors", "trigger": "", "lora": ""}
+        table[model] = {"checkpoint": f"{checkpoint_name(model)}.safetensors", "trigger": "", "lora": ""}
     (folder / "models.yaml").write_text(yaml.safe_dump(table))
 
 
@@ -105,8 +109,9 @@ def place_checkpoints(models: Path) -> None:
         unet = {f"{UNET}{key}": value for key, value in load_model(name).unet.state_dict().items()}
         assert unet.keys() == {key for key in base if key.startswith(UNET)}
         tensors = {key: unet.get(key, value).to(value.dtype).contiguous() for key, value in base.items()}
-        save_file(tensors, models / "Stable-diffusion" / f"{name}.safetensors")
-        shutil.copyfile(MODELS / "miniature.yaml", models / "Stable-diffusion" / f"{name}.yaml")
+        file = models / "Stable-diffusion" / checkpoint_name(name)
+        save_file(tensors, file.with_suffix(".safetensors"))
+        shutil.copyfile(MODELS / "miniature.yaml", file.with_suffix(".yaml"))
 
 
 def serve(folder: Path) -> None:
@@ -141,28 +146,17 @@ def over_http(run: Path, cases: dict[str, list[Case]]) -> dict[str, list[list[fl
     return found
 
 
-def agrees(found: Estimate, in_process: float, smallest: float) -> bool:
-    """Whether the difference is within the noise of two such means, each with the interval of ours. One clip's worth
-    counts as noise, since a share that no clip misses has no interval."""
-    return abs(found.value - in_process) <= max((found.high - found.low) / 2 * 2**0.5, smallest)
-
-
-def text_table(http: dict[str, list[list[float]]], in_process: dict[str, dict[str, float]]) -> str:
-    """What was measured per model over HTTP, with 95 % intervals, and by `bench miniature` in process."""
-    lines = [f"{'model':9} {'measure':20} {'over HTTP':22} {'in process':>10}  agree"]
-    for model, rows in http.items():
-        for column, (name, (key, factor)) in enumerate(MEASURES.items()):
-            ours, theirs = bootstrap_mean([row[column] * factor for row in rows]), in_process[model][key] * factor
-            mark = "yes" if agrees(ours, theirs, factor / len(rows) if factor > 1 else 0) else "NO"
-            lines.append(f"{model:9} {name:20} {ours.shown(1):22} {theirs:10.1f}  {mark}")
-    return "\n".join(lines)
+def section(rows: list[tuple[str, ...]], clips: int, options: argparse.Namespace, settings: dict) -> str:
+    """What stands in docs/EVALUATION.md, as this run found it."""
+    words = f"{clips} clips, {options.pictures} pictures x {PROMPTS} prompts per model"
+    how = f"DDIM, {settings['steps']} steps, CFG {settings['cfg']:g}, magnitude large"
+    command = f"python dev.py bench animatebench --pictures {options.pictures} --servers {options.servers}"
+    return f"`{command}`: {words}; {how}.\n\n{markdown_table(rows)}"
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python dev.py bench animatebench", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--pictures", type=int, default=PICTURES, help="condition pictures per model (default: %(default)s)"
-    )
+    parser.add_argument("--pictures", type=int, default=2, help=f"per model, {PICTURES} at most (default: %(default)s)")
     parser.add_argument("--scores", type=Path, default=MODELS / "scores.json", help="of `bench miniature`")
     parser.add_argument("--servers", type=int, default=2, help="minihosts that share the clips (default: %(default)s)")
     parser.add_argument(
@@ -171,6 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("bench-animatebench"), help="a run that was stopped goes on in it"
     )
+    parser.add_argument("--write", action="store_true", help=f"put the table into {DOCUMENT.relative_to(ROOT)}")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:
@@ -187,10 +182,13 @@ def main(arguments: list[str] | None = None) -> int:
         command = ["run", "--bench", str(bench), "--out", str(run), "--method", str(method), "--size", str(SIZE)]
         code = evaluation([*command, "--seed", "1000", *urls])
     http = {model: rows for model, rows in over_http(run, cases).items() if rows}
-    table = text_table(http, reference["models"])
-    (options.out / "scores.json").write_text(json.dumps({"measures": list(MEASURES), "http": http}))
-    (options.out / "table.txt").write_text(table + "\n")
-    sys.stdout.write(f"{table}\n{sum(map(len, http.values()))} clips over HTTP on {options.servers} minihosts.\n")
+    rows, clips = table_rows(http, reference["models"]), sum(map(len, http.values()))
+    (options.out / "scores.json").write_text(json.dumps({"measures": [m.name for m in MEASURES], "http": http}))
+    (options.out / "table.txt").write_text(f"{text_table(rows)}\n")
+    sys.stdout.write(f"{text_table(rows)}\n{clips} clips over HTTP on {options.servers} minihosts.\n")
+    if options.write and not code:
+        text = section(rows, clips, options, reference["settings"])
+        DOCUMENT.write_text(with_section(DOCUMENT.read_text(encoding="utf-8"), SECTION, text), encoding="utf-8")
     return code
 
 

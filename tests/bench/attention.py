@@ -1,8 +1,8 @@
 """Where the word of the shape acts in the miniature's clips: `python dev.py bench attention [--pictures N]`.
 
-Per reading (all layers, as `attention_of` does it, and each layer alone): the share of the attention that falls inside
-the figure over the figure's share of the area, and the correlation of the map's centroid with the figure's along the
-clip's direction; means over clips.
+Per reading (as `attention_of` does it, with more layers, and each layer alone): the share of the attention that falls
+inside the figure over the figure's share of the area, and the correlation of the map's centroid with the figure's along
+the clip's direction; means over clips.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ from .miniature_cases import BASE, Case, direction_cases, load_model, picture_of
 
 CELLS = 8  # side of the latents of a 64 px picture
 STEPS = 25
+READINGS = {  # options of the reader
+    "attention_of: the decoder's, 8x8": {},
+    "the decoder's, 8x8 and 4x4": {"factors": (1, 2)},
+    "all, 8x8": {"layers": ()},
+    "all, 8x8 and 4x4": {"layers": (), "factors": (1, 2)},
+}
 
 
 def read_clip(model: Miniature, pia: PIAModel, case: Case, readers: dict[str, AttentionReader]) -> np.ndarray:
@@ -67,22 +73,23 @@ def figures_of(maps: torch.Tensor, clip: np.ndarray, case: Case) -> tuple[float,
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python dev.py bench attention", description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=3, help="of the base, one prompt each (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=5, help="of the base, one prompt each (default: %(default)s)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model, pia = load_model(BASE), load_pia_model(MODELS / "miniature_pia.safetensors", dtype=torch.float32)
-    names = [name for name, _ in model.unet.named_modules() if name.endswith("attn2") and "middle" not in name]
+    layers = [name for name, _ in model.unet.named_modules() if name.endswith("attn2") and "middle" not in name]
+    readings = READINGS | {name.split(".transformer")[0]: {"layers": (name,), "factors": (1, 2)} for name in layers}
     found: dict[str, list[tuple[float, float]]] = {}
     for case in direction_cases(BASE, options.pictures)[::3]:
-        readers = {"all, as attention_of": AttentionReader(FRAMES, (CELLS, CELLS))}
-        readers |= {name: AttentionReader(FRAMES, (CELLS, CELLS), layers=(name,)) for name in names}
+        readers = {name: AttentionReader(FRAMES, (CELLS, CELLS), **given) for name, given in readings.items()}
         clip = read_clip(model, pia, case, readers)
         for name, reader in readers.items():
             if not reader.is_empty:
                 found.setdefault(name, []).append(figures_of(reader.maps(), clip, case))
-    for name, rows in sorted(found.items(), key=lambda item: -np.mean([row[0] for row in item[1]])):
+    for name, rows in found.items():
         share, correlation = np.mean(rows, axis=0)
-        sys.stdout.write(f"{name.removesuffix('.transformer_blocks.0.attn2'):24} {share:5.2f} {correlation:6.2f}\n")
+        sys.stdout.write(f"{name:36} {share:5.2f} {correlation:6.2f}\n")
+    sys.stdout.write(f"{len(next(iter(found.values())))} clips\n")
     return 0
 
 

@@ -40,13 +40,15 @@ def test_a_header_says_what_is_not_the_default(page):
     page.locator("#img2img_pia_interpolate label").nth(1).click()
     page.locator("#img2img_pia_ping_pong input").check()
     page.locator("#img2img_pia_condition_frame input").fill("3")
+    page.locator("#img2img_pia_fast label").nth(2).click()
     said(page, "files", "Files: GIF, WebM, Ping-pong, 2x")
-    said(page, "picture", "Picture and colour: Condition frame 3")
+    said(page, "picture", "Picture and colour: Condition frame 3, Fast 3")
     boxes.nth(1).click()
     boxes.nth(3).click()
     page.locator("#img2img_pia_interpolate label").nth(0).click()
     page.locator("#img2img_pia_ping_pong input").uncheck()
     page.locator("#img2img_pia_condition_frame input").fill("0")
+    page.locator("#img2img_pia_fast label").nth(0).click()
     for fold, label in zip(FOLDS, ("Longer and directed", "Picture and colour", "Files")):
         said(page, fold, label)
 

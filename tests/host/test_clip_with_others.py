@@ -4,6 +4,7 @@ the WebUI."""
 from __future__ import annotations
 
 import contextlib
+import types
 
 import pytest
 from PIL import Image
@@ -181,3 +182,32 @@ def test_pictures_that_are_put_behind_the_frames(host):
             assert animate(host)["images"] == plain
             with host.options(return_mask=True, return_mask_composite=True):
                 assert animate(host, **masked)["images"] == inpainted
+
+
+class Adapter:
+    """An IP-Adapter of sd-webui-controlnet: what it computed for the rows of one call it uses in those after it."""
+
+    def __init__(self):
+        self.cache, self.wrong = {}, 0
+
+    def __call__(self, module, args):
+        rows = self.cache.setdefault("1_to_k_ip", len(args[0]))
+        self.wrong += rows != len(args[0])
+
+
+@pytest.mark.parametrize("clip", [animate, animate_text])
+def test_an_ip_adapter_computes_its_keys_anew_for_a_still_and_for_its_clip(host, clip):
+    adapter = Adapter()
+
+    class Script(host.scripts.Script):
+        latest_network = types.SimpleNamespace(control_params=[types.SimpleNamespace(control_model=adapter)])
+
+        def title(self):
+            return "ControlNet"
+
+        def show(self, is_img2img):
+            return host.scripts.AlwaysVisible
+
+    with host.script(Script()), host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(adapter):
+        clip(host, n_iter=2)
+        assert adapter.cache["1_to_k_ip"] == 8 and adapter.wrong == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lib_pia.evaluation.server import Server
 from lib_pia.video import clip_info, clip_infotext
 
 from .clips import BASE, TITLE, animate, still
@@ -29,6 +30,12 @@ def test_default_settings_give_a_gif_and_an_mp4_of_16_frames(host, tmp_path):
         assert clip_infotext(path) == answer["info"]["infotexts"][file["index"]]
         assert len(file["affinity"]) == 16 and file["affinity"][0] == 1.0
     assert len({frame.tobytes() for frame in moving(answer["images"][0])}) > 8  # it moves
+
+
+def test_the_evaluation_finds_the_extension_and_the_checkpoints(host):
+    server = Server(host.url)
+    assert all(TITLE.lower() in server.scripts(tab) for tab in ("txt2img", "img2img"))
+    assert "miniature" in {checkpoint.stem for checkpoint in server.checkpoints()}
 
 
 def test_info_is_consistent_with_the_images(host):

@@ -40,6 +40,12 @@ def test_color_match_brings_the_condition_frame_to_the_pictures_colours(host):
     assert off[1] < off[0] and off[1] < 20
 
 
+def test_fast_is_near_the_whole_clip_and_is_gone_afterwards(host, unharmed):
+    whole, fast = (latents(host, {"fast": fast}, steps=8) for fast in (0, 2))
+    assert 0 < distance(fast, whole) < distance(latents(host, steps=8, seed=2), whole) / 2
+    assert distance(latents(host, {"fast": 2}, steps=8), fast) == 0
+
+
 def test_prompts_drawn_per_picture_by_an_extension_are_one_per_clip(host):
     animate(host, None, {"latents": True, "neighbours": ["prompts"]})
     drawn = unpacked(host.probed()["latents"][-1])

@@ -20,6 +20,7 @@ ALL = {
     "loop_count": 2,
     "ping_pong": True,
     "interpolate": 1,
+    "fast": 3,
 }
 CURVE = {"num_frames": 4, "affinity": [1.0, 0.3, 0.75]}
 

@@ -25,6 +25,7 @@ LAYERS = [
     "model",
     "checkpoint",
     "injection",
+    "deep_features",
     "attention_map",
     "color",
     "training",

@@ -38,6 +38,7 @@ def valid_settings():
         "continue_whole": st.booleans(),
         "mask_means": st.sampled_from(["keep", "motion", "both"]),
         "attention_of": st.none() | st.sampled_from(["star", "red star", "火"]),
+        "fast": st.sampled_from([0, 2, 3, 4, 5]),
     }
     return st.fixed_dictionaries({}, optional=values).map(PIASettings.from_dict)
 
@@ -154,6 +155,7 @@ def test_any_value_is_accepted_as_itself_or_refused_by_name(field, value):
             'PIA setting affinity is "0.5, high"; it must be a list of 2 to 1024 numbers from 0 to 1.',
         ),
         ({"interpolate": 3}, "PIA setting interpolate is 3; it must be one of 1, 2, 4."),
+        ({"fast": 1}, "PIA setting fast is 1; it must be one of 0, 2, 3, 4, 5."),
         ({"color_match": float("nan")}, "PIA setting color_match is NaN; it must be a number from 0 to 1."),
         ({"enabled": 1}, "PIA setting enabled is 1; it must be true or false."),
         ({"frames": 8}, 'PIA setting "frames" is unknown; did you mean num_frames; the settings are'),
@@ -214,8 +216,8 @@ def test_affinity_means_custom_and_text_is_read():
 
 
 def test_too_many_positions():
-    with pytest.raises(SettingsError, match="was given 25 script args; it takes at most 24"):
-        PIASettings.from_values([True] + [None] * 24)
+    with pytest.raises(SettingsError, match="was given 26 script args; it takes at most 25"):
+        PIASettings.from_values([True] + [None] * 25)
 
 
 @pytest.mark.parametrize(

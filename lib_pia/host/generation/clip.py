@@ -22,6 +22,7 @@ from .attention import WordAttention
 from .checks import check_checkpoint, check_unet
 from .direction import Direction
 from .made import MadeClips
+from .neighbours import forget_rows
 from .pictures import latent_of
 from .preview import ClipPreview, clip_preview
 from .progress import progress
@@ -69,6 +70,7 @@ class ClipRun:
         """Rows of AND prompts, part by part. Never raises: the host would swallow it."""
         if self.windows is not None and self.windows.window is not None:
             try:
+                self.windows.begin_step(params)
                 sort_by_part(params, self.windows.window.length)
                 if self.attention is not None:
                     self.attention.begin_step(self.windows.window)
@@ -113,6 +115,7 @@ class ClipRun:
             if self.attention is not None:
                 stack.enter_context(self.attention.reading(p.sd_model.model.diffusion_model, latent))
                 self.made.attention[self.clip] = self.attention
+            forget_rows(p)
             samples = p.sample(*args, **kwargs)
         self._check_sampled(windows)
         self.made.sampled += 1
@@ -214,6 +217,7 @@ class ClipRun:
         if self.clip == 0 and state.job_count > 0:
             state.job_count += self.request.clips
         watch = self.watch = StillWatch()
+        forget_rows(p)
         with self._control(lambda: [self.made.condition_frame]):
             still: Still = make_still(p, p.sample, self.request.rows, watch)
         self.watch = None

@@ -98,6 +98,17 @@ def check_neighbours(p: Any) -> None:
         raise SettingsError(sentence)
 
 
+def forget_rows(p: Any) -> None:
+    """Called before a still or a clip is sampled: IP-Adapters of sd-webui-controlnet keep the keys and values of a
+    request's first call of the UNet (1.1.455, `PlugableIPAdapter.call_ip`), and a clip has more rows than its still."""
+    for script in p.scripts.alwayson_scripts if p.scripts is not None else ():
+        network = getattr(script, "latest_network", None)
+        for param in getattr(network, "control_params", None) or ():
+            adapter = getattr(param, "control_model", None)
+            if isinstance(getattr(adapter, "cache", None), dict):
+                adapter.cache = {}
+
+
 def check_count(p: Any, all_prompts: Sequence[str], wanted: int) -> None:
     """Refuses a number of pictures that another extension changed after PIA had set it. Raises SettingsError."""
     got = (len(all_prompts), p.n_iter * p.batch_size)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from modules import sd_samplers
 from modules.shared import state
 from torch import Tensor
 
+from lib_pia.deep_features import DeepFeatures, keep_deep_features
 from lib_pia.injection import inject
 from lib_pia.lending import lent
 from lib_pia.model import PIAModel
@@ -80,10 +81,12 @@ class WindowSampling:
         self.p, self.model, self.direction, self.on_window = p, model, direction, on_window
         self.plan, self.spans = request.windows, request.spans
         self.from_image = request.settings.start_from == "image"
+        self.fast = request.settings.fast
         self.used = False
         self.window: Window | None = None  # the one that is sampled now
         self.frames_now: Sequence[int] | None = None  # the frames that the UNet is called with
         self._noise: Tensor | None = None  # its starting noise
+        self._deep: DeepFeatures | None = None  # what `fast` keeps of it from step to step
         self._first: Any = None  # the host's sampler, for the first window
 
     # ---- what the host calls
@@ -156,16 +159,30 @@ class WindowSampling:
                 stack.enter_context(sliding(p.sd_model, self.model, condition, self.spans, self._on_span))
             else:
                 stack.enter_context(inject(p.sd_model.model.diffusion_model, self.model, condition))
+            deep = stack.enter_context(self._keeping(len(self.spans[0]) if self.spans else window.length))
             if len(self.plan) > 1 or window.known:
                 stack.enter_context(self._window_of_p(window, init))
-            stack.enter_context(lent(self, window=window, frames_now=rows, _noise=noise))
+            stack.enter_context(lent(self, window=window, frames_now=rows, _noise=noise, _deep=deep))
             if self.from_image:
                 return started.sample_img2img(p, init, noise, *conds, **rest)
             started.sampler.model_wrap_cfg.init_latent = init
             return started.sample(p, noise, *conds, **rest)
 
+    def _keeping(self, num_frames: int) -> AbstractContextManager[DeepFeatures | None]:
+        """Where `fast` asks for it, deep features are kept in the block."""
+        if not self.fast:
+            return nullcontext()
+        return keep_deep_features(self.p.sd_model.model.diffusion_model, self.fast, num_frames)
+
+    def begin_step(self, params: Any) -> None:
+        """`on_cfg_denoiser`: the UNet is about to get the rows of one step."""
+        if self._deep is not None:
+            self._deep.begin_step(float(params.sigma.max()))
+
     def _on_span(self, span: Sequence[int]) -> None:
         self.frames_now = span
+        if self._deep is not None:
+            self._deep.place = tuple(span)
 
     @contextmanager
     def _window_of_p(self, window: Window, init: Tensor) -> Iterator[None]:

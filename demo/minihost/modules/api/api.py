@@ -85,7 +85,7 @@ class Api:
         guards = [Depends(self.guard)] if self.users else []
         for method, names in (
             ("POST", "txt2img img2img png-info interrupt options refresh-checkpoints refresh-vae"),
-            ("GET", "progress options samplers schedulers sd-models script-info"),
+            ("GET", "progress options samplers schedulers sd-models scripts script-info"),
         ):
             for name in names.split():
                 endpoint = getattr(self, f"{method}_{name.replace('-', '_')}".lower())
@@ -174,6 +174,10 @@ class Api:
 
     def post_refresh_vae(self):
         sd_vae.refresh_vae_list()
+
+    def get_scripts(self):
+        runners = {"txt2img": scripts.scripts_txt2img, "img2img": scripts.scripts_img2img}
+        return {tab: [script.name for script in runner.alwayson_scripts] for tab, runner in runners.items()}
 
     def get_script_info(self):
         runners = scripts.scripts_txt2img, scripts.scripts_img2img
