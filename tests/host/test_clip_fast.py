@@ -1,4 +1,5 @@
 """`fast`: which calls of the UNet are whole, in everything that a clip can have; nothing of it is left behind."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,7 +9,7 @@ from tests.host.clips import Watcher, animate, animate_text, distance
 from tests.host.test_clip_restore import before, fail_in, fails, unharmed  # noqa: F401
 
 SAME = 2e-5
-CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}          # windows at 0 and 6
+CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}  # windows at 0 and 6
 SLIDE = {"num_frames": 16, "window": 8, "overlap": 4, "longer": "slide"}
 AND = {"prompt": "a cat :0.7 AND a red dog :0.5"}
 APART = {"override_settings": {"batch_cond_uncond": False}}
@@ -23,8 +24,10 @@ def unet(host):
 def calls(unet):
     """Rows of every call of the UNet, and whether it was whole: "w" or "b"."""
     seen = []
-    hooks = [unet.register_forward_pre_hook(lambda module, args: seen.append([len(args[0]), "b"])),
-             unet.middle_block[0].register_forward_hook(lambda *_: seen[-1].__setitem__(1, "w"))]
+    hooks = [
+        unet.register_forward_pre_hook(lambda module, args: seen.append([len(args[0]), "b"])),
+        unet.middle_block[0].register_forward_hook(lambda *_: seen[-1].__setitem__(1, "w")),
+    ]
     yield seen
     for hook in hooks:
         hook.remove()
@@ -58,14 +61,25 @@ def test_off_is_the_default_and_installs_nothing(host, monkeypatch):
     assert animate(host, {"fast": 0})["images"] == animate(host)["images"]
 
 
-@pytest.mark.parametrize("settings, request_, wanted", [
-    ({}, {}, "wbwb"), ({"fast": 3}, {"steps": 7}, "wbbwbbw"), ({"fast": 5}, {"steps": 7}, "wbbbbwb"),
-    (CHAIN, {}, "wbwb" * 2), (SLIDE, {}, "www" + "bbb" + "www" + "bbb"),
-    ({}, APART, "ww" + "bb" + "ww" + "bb"), ({}, AND, "wbwb"), ({}, AND | APART, ("www" + "bbb") * 2),
-    ({}, {"sampler_name": "Heun", "steps": 3}, "wbwbw"), ({}, {"cfg_scale": 1.0}, "wbwb"),
-    ({"fast": 3, **SLIDE}, {"s_min_uncond": 1000.0, "steps": 6}, "".join(3 * kind for kind in "wbbwwb")),
-    ({}, {"s_min_uncond": 1000.0}, "wbwb"), ({"fast": 3}, {"s_min_uncond": 1000.0, "steps": 6}, "wbbwwb"),
-], ids=["2", "3", "5", "chain", "slide", "apart", "AND", "AND apart", "Heun", "cfg 1", "slide NGMS", "NGMS", "NGMS 3"])
+@pytest.mark.parametrize(
+    "settings, request_, wanted",
+    [
+        ({}, {}, "wbwb"),
+        ({"fast": 3}, {"steps": 7}, "wbbwbbw"),
+        ({"fast": 5}, {"steps": 7}, "wbbbbwb"),
+        (CHAIN, {}, "wbwb" * 2),
+        (SLIDE, {}, "www" + "bbb" + "www" + "bbb"),
+        ({}, APART, "ww" + "bb" + "ww" + "bb"),
+        ({}, AND, "wbwb"),
+        ({}, AND | APART, ("www" + "bbb") * 2),
+        ({}, {"sampler_name": "Heun", "steps": 3}, "wbwbw"),
+        ({}, {"cfg_scale": 1.0}, "wbwb"),
+        ({"fast": 3, **SLIDE}, {"s_min_uncond": 1000.0, "steps": 6}, "".join(3 * kind for kind in "wbbwwb")),
+        ({}, {"s_min_uncond": 1000.0}, "wbwb"),
+        ({"fast": 3}, {"s_min_uncond": 1000.0, "steps": 6}, "wbbwwb"),
+    ],
+    ids=["2", "3", "5", "chain", "slide", "apart", "AND", "AND apart", "Heun", "cfg 1", "slide NGMS", "NGMS", "NGMS 3"],
+)
 def test_which_calls_are_whole(latents, calls, settings, request_, wanted):
     made = latents(settings, **request_)
     assert torch.isfinite(made).all() and kinds(calls) == wanted
