@@ -28,7 +28,8 @@ def test_presets_and_five_controls_are_seen(page):
     page.wait_for_timeout(300)
     seen = page.evaluate("""() => [...document.querySelectorAll("#img2img_pia_enabled [id^=img2img_pia_]")]
         .filter((part) => part.offsetParent && part.offsetHeight > 0).map((part) => part.id.replace("img2img_pia_", ""))
-        .filter((name) => !name.endsWith("_fold") && !["notice", "enabled-visible-checkbox", "preset_message"].includes(name))""")
+        .filter((name) => !name.endsWith("_fold") && !["notice", "enabled-visible-checkbox", "preset_message"]
+            .includes(name))""")
     assert sorted(seen) == ["chart", "fps", "magnitude", "motion", "num_frames", *PRESET]
 
 

@@ -86,7 +86,8 @@ def test_the_picture_is_encoded_at_the_large_size(host, latents, windows):
 
     latents(LARGE, width=32, height=32)
     (_, _, condition, _) = windows[-1]
-    wanted = latent_of(types.SimpleNamespace(sd_model=host.shared.sd_model), picture(), (SIZE, SIZE))  # what was given has just this size
+    p = types.SimpleNamespace(sd_model=host.shared.sd_model)
+    wanted = latent_of(p, picture(), (SIZE, SIZE))  # what was given has just this size
     assert torch.equal(condition[0, 1:], wanted[0].float())
     assert distance(condition[0, 1:], windows[0][2][0, 1:].repeat_interleave(2, -1).repeat_interleave(2, -2)) > 1e-2
 
