@@ -34,9 +34,9 @@ class Recipe:
     vae_steps: int = 2600
     encoder_steps: int = 1300
     clips: int = 2000
-    base_steps: int = 1500
+    base_steps: int = 2200
     motion_steps: int = 250
-    condition_steps: int = 3000
+    condition_steps: int = 3300
     ablation_steps: int = 200
     style_steps: int = 250
 
