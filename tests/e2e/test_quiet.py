@@ -17,7 +17,11 @@ COUNT = """milliseconds => new Promise((resolve) => {
 def reloaded(clip_made, browser, server):
     """A page that was loaded when the players had clips already."""
     page = open_page(browser, server.url)
-    page.evaluate("window.updates = 0; onAfterUiUpdate(() => { window.updates += 1; });")
+    page.evaluate("""() => {
+        window.updates = 0;
+        onAfterUiUpdate(() => { window.updates += 1; });
+        document.body.append(document.createElement("i"));
+    }""")
     yield page
     assert page.problems == []
     page.context.close()
@@ -29,15 +33,15 @@ def playing(page, tab):
     page.wait_for_function(
         "selector => { const video = document.querySelector(selector); return video && !video.paused; }",
         arg=PLAYER.format(tab) + "video",
-        timeout=20_000,
+        timeout=60_000,
     )
 
 
 def test_the_hosts_own_scripts_run_beside_clips(reloaded):
     """Read by v1.10.1's script.js and ui.js: `opts` is filled by a callback of onAfterUiUpdate."""
     reloaded.wait_for_selector("#img2img_pia_player .pia-clip", state="attached")
-    reloaded.wait_for_function("window.updates > 0", timeout=20_000)
-    reloaded.wait_for_function("Object.keys(opts).length > 5", timeout=20_000)
+    reloaded.wait_for_function("window.updates > 0", timeout=60_000)
+    reloaded.wait_for_function("Object.keys(opts).length > 5", timeout=60_000)
 
 
 @pytest.mark.parametrize("tab", ["txt2img", "img2img"])

@@ -108,8 +108,8 @@ def test_every_sampler(latents, calls):
 
 
 def test_a_window_of_a_chain_begins_anew(latents):
-    """The first window is the same clip, whatever comes after it."""
-    assert torch.equal(latents({**CHAIN, "num_frames": 8}), latents(CHAIN)[:8])
+    """The first window is the same clip, whatever comes after it, but for the frame that the second one makes again."""
+    assert torch.equal(latents({**CHAIN, "num_frames": 8})[:7], latents(CHAIN)[:7])
 
 
 @pytest.mark.usefixtures("unharmed")
