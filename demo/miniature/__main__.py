@@ -71,7 +71,7 @@ class Work:
         model = vae.AutoencoderKL()
         vae.widen_epsilon(model)
         model.load_state_dict(torch.load(path if path.exists() else path.with_name("encoder.pt"), weights_only=True))
-        vae.whiten(model, vae.to_signed(vae.training_pictures(np.random.default_rng(3), 512)))
+        vae.whiten(model, vae.to_signed(vae.training_pictures(np.random.default_rng(3), vae.WHITENED)))
         vae.fold_epsilon(model)
         return model.eval().requires_grad_(False)
 

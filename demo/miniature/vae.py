@@ -20,6 +20,7 @@ from .shapes import STYLES, render
 from .training_log import Run, trapezoid
 
 PICTURES = 9000
+WHITENED = 512  # pictures whose latents are measured for whitening
 SCALE_FACTOR = 0.18215  # Stable Diffusion 1.x
 LDM_EPSILON = 1e-6
 TRAINING_EPSILON = 16.0

@@ -17,11 +17,7 @@ COUNT = """milliseconds => new Promise((resolve) => {
 def reloaded(clip_made, browser, server):
     """A page that was loaded when the players had clips already."""
     page = open_page(browser, server.url)
-    page.evaluate("""() => {
-        window.updates = 0;
-        onAfterUiUpdate(() => { window.updates += 1; });
-        document.body.append(document.createElement("i"));
-    }""")
+    page.evaluate("window.updates = 0; onAfterUiUpdate(() => { window.updates += 1; });")
     yield page
     assert page.problems == []
     page.context.close()
@@ -40,7 +36,8 @@ def playing(page, tab):
 def test_the_hosts_own_scripts_run_beside_clips(reloaded):
     """Read by v1.10.1's script.js and ui.js: `opts` is filled by a callback of onAfterUiUpdate."""
     reloaded.wait_for_selector("#img2img_pia_player .pia-clip", state="attached")
-    reloaded.wait_for_function("window.updates > 0", timeout=60_000)
+    changed = "() => { document.body.append(document.createElement('i')); return window.updates > 0; }"
+    reloaded.wait_for_function(changed, polling=1000, timeout=60_000)  # a change a second, 200 ms of quiet wanted
     reloaded.wait_for_function("Object.keys(opts).length > 5", timeout=60_000)
 
 

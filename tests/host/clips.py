@@ -9,6 +9,9 @@ from tests.scenarios.pictures import frames, moving, opened, pixels  # noqa: F40
 
 TITLE = "Animate (PIA)"
 SIZE = 64
+SAMPLER_KINDS = (  # one of each way in which the host samples; tests/scenarios/test_samplers.py has them all
+    "Euler a", "Heun", "DPM2", "DPM++ SDE", "DPM++ 2M SDE", "DPM adaptive", "Restart", "LCM", "DDIM", "PLMS", "UniPC",
+)  # fmt: skip
 
 
 def picture(width: int = SIZE, height: int = SIZE) -> Image.Image:

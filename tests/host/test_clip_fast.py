@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.host.clips import Watcher, animate, animate_text, distance
+from tests.host.clips import SAMPLER_KINDS, Watcher, animate, animate_text, distance
 from tests.host.test_clip_restore import before, fail_in, fails, unharmed  # noqa: F401
 
 SAME = 2e-5
@@ -98,10 +98,8 @@ def test_one_call_or_many(latents, settings, request_):
     assert distance(latents({**settings, "fast": 0}, **request_), together) > 1e-4
 
 
-def test_every_sampler(latents, calls):
-    from modules import sd_samplers
-
-    for sampler in sd_samplers.all_samplers_map:
+def test_every_kind_of_sampler(latents, calls):
+    for sampler in SAMPLER_KINDS:
         calls.clear()
         made = latents({"fast": 3}, sampler_name=sampler, steps=6)
         assert torch.isfinite(made).all() and kinds(calls)[:3] == "wbb", sampler

@@ -55,7 +55,6 @@ CASES = {
     "ddim25/64x64_m3_F8": {"motion": 3, "frames": 8},
     "ddim25/64x64_m3_F32": {"motion": 3, "frames": 32},
     "a1111_ddim25/64x64_m6": {"motion": 6},
-    "a1111_ddim25/128x64_m1": {"motion": 1, "size": "128x64"},
     "a1111_euler25/64x64_m0": {"motion": 0},
     "a1111_euler25/64x64_m3_F24": {"motion": 3, "frames": 24},
     "a1111_euler25/64x64_m6": {"motion": 6},

@@ -161,7 +161,12 @@ def test_ctrl_c_keeps_what_is_finished(bench):
             host.url,
         ]
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
         )
         said = process.communicate(timeout=180)[1]
     assert process.returncode == 130 and "the same command goes on" in said and "Traceback" not in said

@@ -91,6 +91,7 @@ def test_all_makes_every_file_of_the_miniature(tmp_path, monkeypatch):
     monkeypatch.setattr("demo.miniature.lora.PERSONALISED", ("outline",))
     monkeypatch.setattr("demo.miniature.lora.PICTURES", 2)
     monkeypatch.setattr("demo.miniature.vae.PICTURES", 16)
+    monkeypatch.setattr("demo.miniature.vae.WHITENED", 16)
     recipe = json.dumps(SMALL | {"style_steps": 1})
     work, models = str(tmp_path / "work"), tmp_path / "models"
     assert main(["all", "--work", work, "--models", str(models), "--recipe", recipe]) == 0
