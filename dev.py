@@ -41,7 +41,7 @@ HOST_LEFT_OUT = (
 )
 HOST_TESTS = ("tests/unit", "tests/scenarios", *(f"--deselect=tests/{name}" for name in HOST_LEFT_OUT))
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-WORKERS = 3  # processes of the tests, one more than two cores: page tests wait; each has hosts of its own, 2 GB
+WORKERS = 2  # processes of the tests; each has a host of its own, 2 GB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "attention", "beyond", "fast")
 
@@ -191,7 +191,7 @@ def test(args: list[str]) -> int:
     if code := lint([]):
         return code
     marks = [] if browser else ["-m", "not browser"]
-    workers = ["-n", str(min(WORKERS, (os.cpu_count() or 1) + 1)), "--dist", "loadfile"]
+    workers = ["-n", str(WORKERS), "--dist", "loadgroup", "--no-loadscope-reorder"]
     return run([python, "-m", "pytest", *workers, *marks, *args], env=environment(PIA_CHROMIUM=browser or ""))
 
 

@@ -113,13 +113,13 @@ class RunningHost(Server):
             return Path(json.load(answer)["outdir_img2img_samples"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hub():
     with Hub() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory, hub):
     if os.environ.get("PIA_WEBUI_URL"):
         yield RunningHost(os.environ["PIA_WEBUI_URL"])
@@ -131,7 +131,7 @@ def server(tmp_path_factory, hub):
         running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     path = os.environ.get("PIA_CHROMIUM") or shutil.which("chromium")
@@ -170,7 +170,7 @@ def open_page(browser, url: str, without: str = "", **context):
     return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def loaded(browser, server):
     """One page for all tests that can share it: loading it is most of a test's time."""
     page = open_page(browser, server.url)
@@ -258,7 +258,7 @@ def draw_clip(path: Path, frames: int = 12, step: int = 5) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clip_made(loaded, tmp_path_factory):
     """A clip of 8 frames made on the img2img tab: GIF and MP4."""
     show_tab(loaded, "img2img")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from PIL import Image
 
@@ -10,7 +13,7 @@ from tests.scenarios.pictures import frames, moving, opened, pixels  # noqa: F40
 TITLE = "Animate (PIA)"
 SIZE = 64
 SAMPLER_KINDS = (  # one of each way in which the host samples; tests/scenarios/test_samplers.py has them all
-    "Euler a", "Heun", "DPM2", "DPM++ SDE", "DPM++ 2M SDE", "DPM adaptive", "Restart", "LCM", "DDIM", "PLMS", "UniPC",
+    "Euler a", "Heun", "DPM2", "DPM++ SDE", "DPM++ 2M SDE", "Restart", "LCM", "DDIM", "PLMS", "UniPC",
 )  # fmt: skip
 
 
@@ -82,6 +85,20 @@ class Watcher:
                 self.hooks.get("postprocess_image", lambda p: None)(p)
 
         return Script()
+
+
+@contextlib.contextmanager
+def watching(host, usual: dict | None = None, **defaults) -> Iterator[Callable]:
+    """latents(settings, clip, options, **request) -> the latents of a clip; what is not said is as given here."""
+    watcher = Watcher(host)
+
+    def latents(settings=None, clip=animate, options=None, **request):
+        override = {"override_settings": options} if options else {}
+        clip(host, {**(usual or {}), **(settings or {})}, **{**defaults, **request, **override})
+        return watcher.latents[-1]
+
+    with host.script(watcher):
+        yield latents
 
 
 def distance(a, b) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.host.clips import SAMPLER_KINDS, Watcher, animate, animate_text, distance
+from tests.host.clips import SAMPLER_KINDS, animate, animate_text, distance, watching
 from tests.host.test_clip_restore import before, fail_in, fails, unharmed  # noqa: F401
 
 SAME = 2e-5
@@ -35,14 +35,7 @@ def calls(unet):
 
 @pytest.fixture
 def latents(host):
-    """latents(settings, **request) -> the clip's latents."""
-    watcher = Watcher(host)
-
-    def run(settings=None, clip=animate, **request):
-        clip(host, {"fast": 2, **(settings or {})}, **{"steps": 4, **request})
-        return watcher.latents[-1]
-
-    with host.script(watcher):
+    with watching(host, {"fast": 2}, steps=4) as run:
         yield run
 
 

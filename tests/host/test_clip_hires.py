@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from demo.minihost import HostResponseError
-from tests.host.clips import SAMPLER_KINDS, SIZE, Watcher, animate, animate_text, distance, frames, opened, picture
+from tests.host.clips import SAMPLER_KINDS, SIZE, animate, animate_text, distance, frames, opened, picture, watching
 
 LARGE = {"hires_scale": 2}
 CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}
@@ -22,14 +22,7 @@ def sizes(answer):
 
 @pytest.fixture
 def latents(host):
-    """latents(settings, how, **request): the latents that the host decodes."""
-    watcher = Watcher(host)
-
-    def run(settings=None, how=animate, **request):
-        how(host, settings, **request)
-        return watcher.latents[-1]
-
-    with host.script(watcher):
+    with watching(host) as run:
         yield run
 
 
@@ -70,7 +63,7 @@ def test_off_it_changes_nothing(latents):
 
 @pytest.mark.parametrize("how", [animate, animate_text])
 def test_the_second_pass_starts_from_the_first_and_from_the_large_picture(latents, windows, how):
-    small = latents(how=how)
+    small = latents(clip=how)
     windows.clear()
     latents(LARGE, how)
     (_, _, _, first), (_, begun, condition, _) = windows

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from demo.minihost import HostResponseError
 from tests import tiny_models
-from tests.host.clips import Watcher, animate, distance
+from tests.host.clips import animate, distance, watching
 
 
 @pytest.fixture
@@ -37,13 +37,7 @@ def lora(models):
 
 @pytest.fixture
 def latents(host):
-    watcher = Watcher(host)
-
-    def run(settings=None, **request):
-        animate(host, settings, **request)
-        return watcher.latents[-1]
-
-    with host.script(watcher):
+    with watching(host) as run:
         yield run
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.host.clips import animate_text, distance, pixels, still
-
-HIRES = {"enable_hr": True, "hr_scale": 2.0, "denoising_strength": 0.6}
+from tests.scenarios.clips import HIRES, STILLS
 
 
 @pytest.fixture
@@ -25,17 +24,7 @@ def stills(host, monkeypatch):
     return made
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        {},
-        {"sampler_name": "DPM++ 2M SDE"},
-        {"sampler_name": "Euler a", "subseed": 9, "subseed_strength": 0.3},
-        {**HIRES, "hr_upscaler": "Latent"},
-        {**HIRES, "hr_upscaler": "Lanczos"},
-    ],
-    ids=["Euler", "Brownian", "ancestral, variation", "hires latent", "hires Lanczos"],
-)
+@pytest.mark.parametrize("request_", STILLS.values(), ids=STILLS)
 def test_the_still_is_bit_for_bit_the_hosts(host, stills, request_):
     ordinary = still(host, **request_)
     animate_text(host, seed=5, **request_)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from demo.minihost import HostResponseError
-from tests.host.clips import Watcher, animate, animate_text, distance, pixels, still
+from tests.host.clips import Watcher, animate, animate_text, distance, pixels, still, watching
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 
 CHAIN = {"num_frames": 10, "window": 8, "overlap": 2}  # windows at 0 and 2
@@ -37,25 +37,15 @@ def told(host, monkeypatch):
 
 @pytest.fixture
 def latents(host):
-    """latents(**request) -> the latents of a chain."""
-    watcher = Watcher(host)
-
-    def run(**request):
-        override = request.pop("options", {})
-        animate(host, CHAIN, **request, **({"override_settings": override} if override else {}))
-        return watcher.latents[-1]
-
-    with host.script(watcher):
+    with watching(host, CHAIN) as run:
         yield run
 
 
 @pytest.fixture(scope="module")
 def plain(host):
     """The latents of the chain as it is: of "a cat"."""
-    watcher = Watcher(host)
-    with host.script(watcher):
-        animate(host, CHAIN)
-        return watcher.latents[0]
+    with watching(host, CHAIN) as run:
+        return run()
 
 
 @pytest.fixture

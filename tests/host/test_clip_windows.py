@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.host.clips import SAMPLER_KINDS, Watcher, animate, animate_text, distance, frames, picture, still
+from tests.host.clips import SAMPLER_KINDS, animate, animate_text, distance, frames, picture, still, watching
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 
 CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}  # windows at 0 and 6
@@ -22,25 +22,15 @@ MASKED = np.asarray(MASK) > 0
 
 @pytest.fixture
 def latents(host):
-    """latents(settings, **request) -> the clip's latents."""
-    watcher = Watcher(host)
-
-    def run(settings=None, clip=animate, **request):
-        override = request.pop("options", {})
-        clip(host, {**CHAIN, **(settings or {})}, **request, **({"override_settings": override} if override else {}))
-        return watcher.latents[-1]
-
-    with host.script(watcher):
+    with watching(host, CHAIN) as run:
         yield run
 
 
 @pytest.fixture(scope="module")
 def plain(host):
     """The latents of the chain as it is."""
-    watcher = Watcher(host)
-    with host.script(watcher):
-        animate(host, CHAIN)
-        return watcher.latents[0]
+    with watching(host, CHAIN) as run:
+        return run()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +113,7 @@ def test_clean_clamp_is_what_the_host_does_itself(host, latents, monkeypatch):
 
 
 def test_every_kind_of_sampler(latents):
-    for sampler in SAMPLER_KINDS:
+    for sampler in (*SAMPLER_KINDS, "DPM adaptive"):
         made = latents(SHORT, sampler_name=sampler, cfg_scale=1.0)
         assert len(made) == 9 and torch.isfinite(made).all() and distance(made[8], made[7]) > 1e-3, sampler
 

@@ -8,6 +8,7 @@ import pytest
 from lib_pia.settings import PIASettings
 from lib_pia.settings_fields import FIELDS
 from tests.host.clips import TITLE, animate
+from tests.scenarios.clips import MANY_FIELDS
 
 
 @pytest.fixture
@@ -57,20 +58,7 @@ def test_both_tabs_have_the_panel_in_the_api(host):
     assert [arg["label"] for arg in found[0]["args"]] == [field.label for field in FIELDS]
 
 
-SETTINGS = {
-    "num_frames": 6,
-    "fps": 12,
-    "motion": "loop",
-    "magnitude": "large",
-    "condition_frame": -2,
-    "start_from": "image",
-    "color_match": 0.35,
-    "formats": ["webp"],
-    "loop_count": 2,
-    "ping_pong": True,
-    "interpolate": 2,
-    "model": "tiny_pia.safetensors",
-}
+SETTINGS = {**MANY_FIELDS, "formats": ["webp"], "interpolate": 2, "model": "tiny_pia.safetensors"}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,27 @@ BASE = {
     "sampler_name": "Euler",
     "cfg_scale": 7.0,
 }
+HIRES = {"enable_hr": True, "hr_scale": 2.0, "denoising_strength": 0.6}
+STILLS = {  # requests of a picture whose clip starts from that very picture
+    "Euler": {},
+    "Brownian": {"sampler_name": "DPM++ 2M SDE"},
+    "ancestral, variation": {"sampler_name": "Euler a", "subseed": 9, "subseed_strength": 0.3},
+    "hires latent": {**HIRES, "hr_upscaler": "Latent"},
+    "hires Lanczos": {**HIRES, "hr_upscaler": "Lanczos"},
+}
+MANY_FIELDS = {  # settings of which none is the default
+    "num_frames": 6,
+    "fps": 12,
+    "motion": "loop",
+    "magnitude": "large",
+    "condition_frame": -2,
+    "start_from": "image",
+    "color_match": 0.35,
+    "loop_count": 2,
+    "ping_pong": True,
+    "interpolate": 1,
+    "fast": 3,
+}
 
 
 def scripts(settings: dict[str, Any] | None, probe: dict[str, Any] | None) -> dict[str, Any]:

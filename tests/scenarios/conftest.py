@@ -66,7 +66,7 @@ class Served:
         self.log.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def host(tmp_path_factory):
     if URL:
         yield Host(URL, os.environ.get("PIA_WEBUI_LOGIN", ""))
@@ -78,14 +78,14 @@ def host(tmp_path_factory):
         served.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def models(host):
     made = Models(host)
     yield made
     made.clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def usual(host):
     """What the host makes and is, before anything happens to it: a picture, a clip, and its state."""
     still(host), animate(host)

@@ -6,26 +6,13 @@ import pytest
 
 from lib_pia.settings import FIELDS, PIASettings
 
-from .clips import BASE, TITLE, animate
+from .clips import BASE, MANY_FIELDS, TITLE, animate
 from .pictures import encoded, picture, pixels
 
-ALL = {
-    "num_frames": 6,
-    "fps": 12,
-    "motion": "loop",
-    "magnitude": "large",
-    "condition_frame": -2,
-    "start_from": "image",
-    "color_match": 0.35,
-    "loop_count": 2,
-    "ping_pong": True,
-    "interpolate": 1,
-    "fast": 3,
-}
 CURVE = {"num_frames": 4, "affinity": [1.0, 0.3, 0.75]}
 
 
-@pytest.mark.parametrize("settings", [ALL, CURVE, {}], ids=["all", "curve", "four frames"])
+@pytest.mark.parametrize("settings", [MANY_FIELDS, CURVE, {}], ids=["all", "curve", "four frames"])
 def test_every_field_is_read_back(host, settings):
     answer = animate(host, settings, steps=1)
     told = host.post("/sdapi/v1/png-info", image=answer["images"][0])

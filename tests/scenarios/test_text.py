@@ -5,23 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .clips import animate_text, still
+from .clips import HIRES, STILLS, animate_text, still
 from .pictures import frames, opened, pixels
 
-HIRES = {"enable_hr": True, "hr_scale": 2.0, "denoising_strength": 0.6}
 
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        {},
-        {"sampler_name": "DPM++ 2M SDE"},
-        {"sampler_name": "Euler a", "subseed": 9, "subseed_strength": 0.3},
-        {**HIRES, "hr_upscaler": "Latent"},
-        {**HIRES, "hr_upscaler": "Lanczos"},
-    ],
-    ids=["Euler", "Brownian", "ancestral, variation", "hires latent", "hires Lanczos"],
-)
+@pytest.mark.parametrize("request_", STILLS.values(), ids=STILLS)
 def test_the_still_is_bit_for_bit_the_hosts(host, request_):
     """Interrupted when the still is done: every frame is the still, and that is the picture without PIA."""
     ordinary = still(host, **request_)
