@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lib_pia.errors import SettingsError
 
@@ -27,7 +27,8 @@ def picture(setting: str, text: str) -> Image.Image:
             opened.load()
             return opened.copy()
     except (ValueError, OSError, Image.DecompressionBombError) as error:
+        reason = "it is no picture" if isinstance(error, UnidentifiedImageError) else error
         raise SettingsError(
-            f"PIA setting {setting} holds an image that cannot be read ({error}); give PNG, JPEG or WebP as base64 "
+            f"PIA setting {setting} holds an image that cannot be read ({reason}); give PNG, JPEG or WebP as base64 "
             "text."
         ) from error
