@@ -4,11 +4,42 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib
+import importlib.util
 import io
 import json
+import os
+import shlex
+import sys
+import types
 from pathlib import Path
 
-from . import boot
+
+def import_k_diffusion() -> None:
+    """`k_diffusion` as an empty package with its real path; its parts need torchvision for one unused import only."""
+    package = types.ModuleType("k_diffusion")
+    package.__path__ = importlib.util.find_spec("k_diffusion").submodule_search_locations
+    pretended = {}
+    if importlib.util.find_spec("torchvision") is None:
+        names = "torchvision", "torchvision.transforms", "torchvision.transforms.functional"
+        pretended = {name: types.ModuleType(name) for name in names}
+        pretended[names[1]].functional = pretended[names[2]]
+    sys.modules.update(pretended, k_diffusion=package)
+    for name in ("utils", "sampling", "external"):
+        setattr(package, name, importlib.import_module(f"k_diffusion.{name}"))
+    for name in pretended:
+        del sys.modules[name]
+
+
+def prepare(flags: list[str]) -> None:
+    """Make `import modules` mean minihost's, started with these command-line flags. One host per process."""
+    if "modules" in sys.modules:
+        raise RuntimeError("A WebUI host is loaded in this process already; minihost needs a process of its own.")
+    os.environ["COMMANDLINE_ARGS"] = shlex.join(flags)
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "false")
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    if "k_diffusion" not in sys.modules:
+        import_k_diffusion()
 
 
 def start(data_dir: str | Path, extensions: list[str | Path] = (), flags: list[str] = ()) -> Host:
@@ -18,11 +49,10 @@ def start(data_dir: str | Path, extensions: list[str | Path] = (), flags: list[s
     it; `flags` are command-line flags of the WebUI.
     """
     more = [part for folder in extensions for part in ("--minihost-extension", str(Path(folder).resolve()))]
-    boot.prepare(["--data-dir", str(Path(data_dir).resolve()), "--api", *more, *flags])
-    from modules import script_callbacks, scripts, sd_models, sd_vae, shared
+    prepare(["--data-dir", str(Path(data_dir).resolve()), "--api", *more, *flags])
+    from modules import script_callbacks, scripts, sd_models, shared
 
     sd_models.list_models()
-    sd_vae.refresh_vae_list()
     scripts.load_scripts()
     script_callbacks.ui_settings_callback()
     shared.opts.changed = lambda key: sd_models.reload_model_weights() if key == "sd_model_checkpoint" else None

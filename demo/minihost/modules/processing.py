@@ -5,24 +5,11 @@ import random
 
 import numpy as np
 import torch
-from modules import (
-    _inpaint,
-    devices,
-    extra_networks,
-    images,
-    prompt_parser,
-    rng,
-    scripts,
-    sd_models,
-    sd_samplers,
-    shared,
-)
-from modules._generation import process_images  # noqa: F401
-from modules._infotext import Processed  # noqa: F401
-from modules._inpaint import apply_overlay  # noqa: F401
-from modules._options import DEFAULTS
+from modules import devices, extra_networks, images, prompt_parser, rng, scripts, sd_models, sd_samplers, shared
+from modules._generation import Processed, process_images  # noqa: F401
+from modules.images import apply_overlay  # noqa: F401
 from modules.sd_samplers_common import images_tensor_to_samples
-from modules.shared import opts, state
+from modules.shared import DEFAULTS, opts, state
 from PIL import Image
 from torch.nn.functional import interpolate
 
@@ -204,7 +191,7 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         mask, region = self._mask_and_region() if self.image_mask is not None else (None, None)
         fitted = [self._fitted(picture, mask, region) for picture in self.init_images]
         if opts.img2img_color_correction and self.color_corrections is None:
-            self.color_corrections = [_inpaint.setup_color_correction(picture) for picture in fitted]
+            self.color_corrections = [images.setup_color_correction(picture) for picture in fitted]
         if len(fitted) > self.batch_size:
             raise RuntimeError(f"bad number of images passed: {len(fitted)}; expecting {self.batch_size} or less")
         if len(fitted) == 1:  # one picture for the whole batch, encoded once per row
@@ -220,12 +207,12 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
 
     def _mask_and_region(self):
         """(mask of the generation's size, the rectangle of the picture that is worked on or None for all of it)."""
-        told, mask = self.extra_generation_params, _inpaint.create_binary_mask(self.image_mask, self.mask_round)
-        mask, self.overlay_images = _inpaint.blurred(mask, self.mask_blur_x, self.mask_blur_y), []
+        told, mask = self.extra_generation_params, images.create_binary_mask(self.image_mask, self.mask_round)
+        mask, self.overlay_images = images.blurred(mask, self.mask_blur_x, self.mask_blur_y), []
         if self.mask_blur_x > 0 or self.mask_blur_y > 0:
             told["Mask blur"] = self.mask_blur_x
         if self.inpaint_full_res:
-            region = _inpaint.region_of(mask, self.inpaint_full_res_padding, self.width / self.height)
+            region = images.region_of(mask, self.inpaint_full_res_padding, self.width / self.height)
             if region is None:
                 self.comment("The mask is empty, so the picture is made anew as a whole.")
                 return None, None
@@ -246,12 +233,12 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
             return picture
         if self.mask_for_overlay.size != picture.size:
             self.mask_for_overlay = images.resize_image(self.resize_mode, self.mask_for_overlay, *picture.size)
-        self.overlay_images.append(_inpaint.overlay_of(picture, self.mask_for_overlay))
+        self.overlay_images.append(images.overlay_of(picture, self.mask_for_overlay))
         if region is not None:
             picture = images.resize_image(2, picture.crop(region), self.width, self.height)
         if self.inpainting_fill == 0:
             self.extra_generation_params["Masked content"] = "fill"
-        return picture if self.inpainting_fill == 1 else _inpaint.fill(picture, mask)
+        return picture if self.inpainting_fill == 1 else images.fill(picture, mask)
 
     def _mask_latent(self, mask, all_seeds):
         """`mask` (1: keep) and `nmask` (1: new) of the latent, [4, h, w]; fills 2 and 3 put noise or nothing there."""

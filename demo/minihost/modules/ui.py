@@ -5,9 +5,9 @@ import json
 
 import gradio as gr
 import gradio.utils
-from modules import _tasks, errors, images, infotext_utils, processing, scripts, sd_models, sd_samplers
+from modules import _page, errors, images, infotext_utils, processing, scripts, sd_models, sd_samplers
 from modules.infotext_utils import ParamBinding
-from modules.sd_schedulers import FUNCTIONS
+from modules.sd_samplers import FUNCTIONS
 from modules.shared import opts, state
 from modules.ui_common import create_refresh_button
 from modules.ui_components import FormRow, ToolButton
@@ -146,7 +146,7 @@ class Tab:
     def _generate(self, task, request: gr.Request, *given):
         """(pictures, infotext, comments or what went wrong)"""
         try:
-            with _tasks.job(task, self.name):
+            with _page.job(task, self.name):
                 return self._made(request.username, *given)
         except Exception as error:
             errors.report("a job of the page failed", exc_info=True)
