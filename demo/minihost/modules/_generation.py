@@ -13,18 +13,11 @@ from modules.errors import report
 from modules.shared import opts, state
 from PIL import Image
 
-OF_P = (
-    "subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces sd_model_name sd_model_hash "
-    "sd_vae_name sd_vae_hash seed_resize_from_w seed_resize_from_h denoising_strength extra_generation_params styles "
-    "is_using_inpainting_conditioning"
-).split()
-IN_ANSWER = (
-    OF_P
-    + (
-        "all_prompts all_negative_prompts seed all_seeds subseed all_subseeds face_restoration_model infotexts "
-        "index_of_first_image job_timestamp clip_skip version"
-    ).split()
-)
+OF_P = """subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces sd_model_name
+    sd_model_hash sd_vae_name sd_vae_hash seed_resize_from_w seed_resize_from_h denoising_strength
+    extra_generation_params styles is_using_inpainting_conditioning""".split()
+IN_ANSWER = """all_prompts all_negative_prompts seed all_seeds subseed all_subseeds face_restoration_model infotexts
+    index_of_first_image job_timestamp clip_skip version""".split()
 
 
 class Processed:
@@ -41,7 +34,7 @@ class Processed:
         self.all_seeds, self.all_subseeds, self.seed, self.subseed = p.all_seeds, p.all_subseeds, seed, subseed
 
     def js(self):
-        told = {name: getattr(self, name) for name in IN_ANSWER}
+        told = {name: getattr(self, name) for name in OF_P + IN_ANSWER}
         told.update(prompt=self.all_prompts[0], negative_prompt=self.all_negative_prompts[0])
         return json.dumps(told, default=lambda unknown: None)
 
@@ -70,11 +63,6 @@ def create_infotext(p, index, prompts, negative_prompts, seeds, subseeds):
     return "\n".join([*lines, ", ".join(told)]).strip()
 
 
-def _tell(p, hook, *given, **named):
-    if p.scripts is not None:
-        getattr(p.scripts, hook)(p, *given, **named)
-
-
 @contextlib.contextmanager
 def overridden(p):
     """The settings that the request wants, until the end of the block. Its checkpoint stays loaded until another is
@@ -97,11 +85,11 @@ def overridden(p):
 
 def process_images(p):
     """The `Processed` of the request `p`."""
-    _tell(p, "before_process")
+    p.tell("before_process")
     with overridden(p), torch.no_grad():
         p.sampler_name, p.scheduler = sd_samplers.get_sampler_and_scheduler(p.sampler_name, p.scheduler)
         _prepare(p)
-        _tell(p, "process")
+        p.tell("process")
         pictures, infotexts = [], []
         p.init(all_prompts=p.all_prompts, all_seeds=p.all_seeds, all_subseeds=p.all_subseeds)
         sd_unet.apply_unet()
@@ -112,14 +100,13 @@ def process_images(p):
             if state.interrupted or state.stopping_generation:
                 break
             sd_models.reload_model_weights()  # a script may have changed the setting
-            if not _make_batch(p, pictures, infotexts):
-                break
+            _make_batch(p, pictures, infotexts)
         p.color_corrections = None
         infotexts = infotexts or [_infotext_of_all(p)]
         first = _add_grid(p, pictures, infotexts)
         lists = {"index_of_first_image": first, "infotexts": infotexts}
         processed = Processed(p, pictures, p.all_seeds[0], infotexts[0], p.all_subseeds[0], **lists)
-        _tell(p, "postprocess", processed)
+        p.tell("postprocess", processed)
     return processed
 
 
@@ -146,23 +133,20 @@ def _take_prompts(p):
 
 
 def _make_batch(p, pictures, infotexts):
-    """Adds what one batch gives. False where it is empty."""
+    """Adds what one batch gives."""
     samples = _sample(p)
-    if samples is None:
-        return False
-    _tell(p, "postprocess_batch", images=samples, batch_number=p.iteration)
+    p.tell("postprocess_batch", images=samples, batch_number=p.iteration)
     _take_prompts(p)
     batch = SimpleNamespace(images=list(samples))
-    _tell(p, "postprocess_batch_list", batch, batch_number=p.iteration)
+    p.tell("postprocess_batch_list", batch, batch_number=p.iteration)
     for p.batch_index, sample in enumerate(batch.images):
         text = create_infotext(p, p.batch_index, p.prompts, p.negative_prompts, p.seeds, p.subseeds)
         pictures += _finished(p, p.batch_index, sample, text)
         infotexts.append(text)
-    return True
 
 
 def _sample(p):
-    """One batch: pictures [B, 3, H, W], 0..1, or None."""
+    """One batch: pictures [B, 3, H, W], 0..1."""
     rows = _take_prompts(p)
     p.seeds, p.subseeds = p.all_seeds[rows], p.all_subseeds[rows]
     p.rng = rng.ImageRNG((4, p.height // 8, p.width // 8), p.seeds, p.subseeds, *p.variation())
@@ -170,20 +154,18 @@ def _sample(p):
     def of_batch():
         return {"prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
 
-    _tell(p, "before_process_batch", batch_number=p.iteration, **of_batch())
-    if not p.prompts:
-        return None
+    p.tell("before_process_batch", batch_number=p.iteration, **of_batch())
     p.prompts, p.extra_network_data = extra_networks.parse_prompts(p.prompts)
     if not p.disable_extra_networks:
         extra_networks.activate(p, p.extra_network_data)
-    _tell(p, "process_batch", batch_number=p.iteration, **of_batch())
+    p.tell("process_batch", batch_number=p.iteration, **of_batch())
     p.setup_conds()
     if p.n_iter > 1:
         state.job = f"Batch {p.iteration + 1} out of {p.n_iter}"
     p.sd_model.alphas_cumprod = p.sd_model.alphas_cumprod_original.to(devices.device)
     conds = {"conditioning": p.c, "unconditional_conditioning": p.uc, "subseed_strength": p.subseed_strength}
     made = SimpleNamespace(samples=p.sample(**conds, **of_batch()))
-    _tell(p, "post_sample", made)
+    p.tell("post_sample", made)
     decoded = made.samples
     if not getattr(decoded, "already_decoded", False):
         decoded = processing.decode_latent_batch(p.sd_model, decoded, target_device=devices.cpu)
@@ -194,18 +176,19 @@ def _sample(p):
 def _finished(p, place, sample, text):
     """The picture of `sample` [3, H, W] after corrections, overlay and saving, and views of the mask if wanted."""
     step = SimpleNamespace(image=Image.fromarray((sample.cpu().numpy().transpose(1, 2, 0) * 255).astype(np.uint8)))
-    _tell(p, "postprocess_image", step)
+    p.tell("postprocess_image", step)
     overlays = (p.overlay_images or []) if opts.overlay_inpaint else []
     over = SimpleNamespace(index=place, mask_for_overlay=getattr(p, "mask_for_overlay", None))
     over.overlay_image = overlays[place] if place < len(overlays) else None
-    _tell(p, "postprocess_maskoverlay", over)
+    p.tell("postprocess_maskoverlay", over)
     if p.color_corrections and place < len(p.color_corrections):
         step.image = images.apply_color_correction(p.color_corrections[place], step.image)
     image, new = images.apply_overlay(step.image, p.paste_to, over.overlay_image)
     step = SimpleNamespace(image=image)
-    _tell(p, "postprocess_image_after_composite", step)
+    p.tell("postprocess_image_after_composite", step)
     image, mask = step.image, over.mask_for_overlay
-    if p.saves():
+    stopped = (state.interrupted or state.skipped) and not opts.save_incomplete_images
+    if opts.samples_save and not p.do_not_save_samples and not stopped:
         images.save_image(image, p.outpath_samples, "", p.seeds[place], p.prompts[place], text, p)
     if opts.enable_pnginfo:
         image.info["parameters"] = text

@@ -21,7 +21,6 @@ from demo.miniature.net import base_alphas_cumprod
 from demo.miniature.tokenizer import WORDS, Tokenizer
 
 TEXT = "cond_stage_model.transformer.text_model."
-SCALE = 0.18215  # of SD1 latents: 1 / their standard deviation (latent-diffusion)
 ROOM = 75  # tokens of a chunk between start and end
 # SD1's layout (latent-diffusion's v1-inference.yaml): of a checkpoint without a yaml beside it
 UNET = {
@@ -160,7 +159,7 @@ class UNetWithConditions(nn.Module):
 
 class LatentDiffusion(nn.Module):
     cond_stage_key = "txt"
-    scale_factor = SCALE
+    scale_factor = 0.18215  # of SD1 latents: 1 / their standard deviation (latent-diffusion)
 
     def __init__(self, layout):
         super().__init__()

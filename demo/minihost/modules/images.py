@@ -123,14 +123,6 @@ def save_image(image, path, basename, seed, prompt, info, p):
     write_png(image, image.already_saved_as)
 
 
-def create_binary_mask(image, round=True):
-    """The alpha channel if it says anything, else the brightness."""
-    if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
-        alpha = image.getchannel("A")
-        return alpha.point([255 * (value > 128) for value in range(256)]) if round else alpha
-    return image.convert("L")
-
-
 def blurred(mask, sigma_x, sigma_y):
     """Gaussian, 2.5 standard deviations to each side, along the width and then along the height; rounded in between."""
     values = np.asarray(mask)
@@ -143,10 +135,8 @@ def blurred(mask, sigma_x, sigma_y):
 
 def region_of(mask, padding, ratio):
     """(left, top, right, bottom) around what is not black with `padding`, made longer in one direction to width /
-    height = `ratio`; None for a black mask."""
+    height = `ratio`."""
     box = mask.getbbox()
-    if box is None:
-        return None
     (left, right), (top, bottom) = (
         (max(box[side] - padding, 0), min(box[side + 2] + padding, mask.size[side])) for side in (0, 1)
     )

@@ -55,15 +55,9 @@ def get_multicond_learned_conditioning(model, prompts, steps, hires_steps=None, 
     """MulticondLearnedConditioning; equal parts are encoded once."""
     parts = [parts_of(prompt) for prompt in prompts]
     texts = list(dict.fromkeys(text for of_prompt in parts for text, _ in of_prompt))
-    conds = get_learned_conditioning(model, texts, steps, hires_steps)
-    known = dict(zip(texts, conds))
-    return MulticondLearnedConditioning(
-        (len(prompts),),
-        [
-            [ComposableScheduledPromptConditioning(known[text], weight) for text, weight in of_prompt]
-            for of_prompt in parts
-        ],
-    )
+    known = dict(zip(texts, get_learned_conditioning(model, texts, steps, hires_steps)))
+    batch = [[ComposableScheduledPromptConditioning(known[text], weight) for text, weight in one] for one in parts]
+    return MulticondLearnedConditioning((len(prompts),), batch)
 
 
 def _at(schedules, step):

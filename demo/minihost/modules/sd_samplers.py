@@ -64,6 +64,7 @@ schedulers_map = {name: one for one in schedulers for name in (one.name, one.lab
 class KDiffusionSampler(Sampler):
     def __init__(self, function, sd_model):
         super().__init__(getattr(sampling, f"sample_{function}"), CFGDenoiser(self, external.CompVisDenoiser(sd_model)))
+        self.range = self.model_wrap.sigmas[0].item(), self.model_wrap.sigmas[-1].item()
 
     def get_sigmas(self, p, steps):
         """[steps + 1] on the CPU, by the scheduler that `p` names or the sampler prefers."""
@@ -78,12 +79,9 @@ class KDiffusionSampler(Sampler):
                 params["Schedule type"] = scheduler.label
             elif params.get("Schedule type") != scheduler.label:
                 params["Hires schedule type"] = scheduler.label
-            sigmas = scheduler.function(count, *self._range(), self.model_wrap)
+            sigmas = scheduler.function(count, *self.range, self.model_wrap)
         keep = [number for number in range(len(sigmas)) if not drop or number != len(sigmas) - 2]
         return sigmas[keep].cpu()
-
-    def _range(self):
-        return self.model_wrap.sigmas[0].item(), self.model_wrap.sigmas[-1].item()
 
     def _arguments(self, p, x, sigmas, whole, limits):
         """Keyword arguments of `func`: of the sigma tables, those it takes."""
@@ -100,7 +98,7 @@ class KDiffusionSampler(Sampler):
     def from_noise(self, p, x, steps):
         sigmas = self.get_sigmas(p, steps)
         start = x * sigmas[0]
-        return start, self._arguments(p, start, sigmas, sigmas, self._range())
+        return start, self._arguments(p, start, sigmas, sigmas, self.range)
 
     def from_latent(self, p, x, noise, steps, made):
         whole = self.get_sigmas(p, steps)

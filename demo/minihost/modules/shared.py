@@ -5,7 +5,6 @@ import datetime
 import json
 import os
 import re
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,7 +89,6 @@ class State:
 
     def __init__(self):
         vars(self).update(OF_A_JOB, job="", job_count=0, job_timestamp="0", time_start=None)
-        self.ended = threading.Event()  # set by who wants the program to end
 
     def begin(self, job):
         """A job starts. Its number of parts is -1 until it is known."""

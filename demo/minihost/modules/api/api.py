@@ -114,8 +114,6 @@ class Api:
         given = {**{name: getattr(request, name) for name in KINDS[tab].ARGUMENTS}, **given}
         given.update(do_not_save_samples=unsaved, do_not_save_grid=unsaved)
         given["sampler_name"] = request.sampler_name or request.sampler_index
-        for kind in ("samples", "grids"):
-            given[f"outpath_{kind}"] = getattr(opts, f"outdir_{tab}_{kind}")
         task = request.force_task_id or f"task({tab}-{secrets.token_hex(4)})"
         with _page.job(task, f"scripts_{tab}"), contextlib.closing(KINDS[tab](**given)) as p:
             p.is_api, p.scripts, p.script_args = True, runner, arguments
@@ -151,5 +149,5 @@ def set_options(values: dict[str, Any] = Body(...)):  # noqa: B008
 
 
 def models():
-    names = {"title": "title", "model_name": "model_name", "hash": "shorthash", "filename": "filename"}
-    return [{key: getattr(one, name) for key, name in names.items()} for one in sd_models.checkpoints_list.values()]
+    names = "title", "model_name", "hash", "filename"
+    return [{name: getattr(one, name) for name in names} for one in sd_models.checkpoints_list.values()]
