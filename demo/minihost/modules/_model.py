@@ -3,7 +3,6 @@ checkpoints, in a LatentDiffusion of our own. Prompts become chunks of 75 tokens
 weighted; in an encoder with fewer tokens than CLIP several have one number."""
 
 import contextlib
-import functools
 import io
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +31,6 @@ VAE = {
     "double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 128,
     "ch_mult": (1, 2, 4, 4), "num_res_blocks": 2, "attn_resolutions": (), "dropout": 0.0,
 }  # fmt: skip
-_clip = functools.cache(Tokenizer)
 
 
 def layout_of(tensors, config: Path):
@@ -97,12 +95,12 @@ class TextEncoder(nn.Module):
         text.embeddings.position_embedding = nn.Embedding(positions, width)
         text.encoder.layers = nn.ModuleList(Layer(width, heads, hidden) for _ in range(layers))
         text.final_layer_norm = nn.LayerNorm(width)
-        self.id_start, self.id_end = vocabulary - 2, vocabulary - 1
+        self.id_start, self.id_end, self.clip = vocabulary - 2, vocabulary - 1, Tokenizer()
 
     def tokenize(self, texts):
         """The numbers of each text's tokens."""
         words = [WORDS.findall(" ".join(text.lower().split())) for text in texts]
-        return [[number % self.id_start for word in found for number in _clip().word(word)] for found in words]
+        return [[number % self.id_start for word in found for number in self.clip.word(word)] for found in words]
 
     def tokenize_line(self, line):
         """([chunks with their 77 `tokens`], number of tokens)."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+from types import SimpleNamespace
 
 from modules import errors, paths, shared
 
@@ -9,16 +10,11 @@ TAG = re.compile(r"<(\w+):([^>]+)>")
 _before = {}  # layer -> its weight without LoRA, put back bit for bit
 
 
-class ExtraNetworkParams:
-    def __init__(self, items):
-        self.items, self.positional, self.named = items, items, {}
-
-
 def parse_prompts(prompts):
     """(prompts without tags, {network: [its parameters]} of the first prompt)."""
     data = {}
     for name, arguments in TAG.findall(prompts[0]):
-        data.setdefault(name, []).append(ExtraNetworkParams(arguments.split(":")))
+        data.setdefault(name, []).append(SimpleNamespace(items=arguments.split(":")))
     return [TAG.sub("", prompt) for prompt in prompts], data
 
 

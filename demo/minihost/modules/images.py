@@ -51,11 +51,6 @@ def flatten(img, bgcolor):
     return img.convert("RGB")
 
 
-def read(fp):
-    """Turned as its EXIF says."""
-    return ImageOps.exif_transpose(Image.open(fp))
-
-
 def read_info_from_image(image):
     """(infotext or None, what else the file says)."""
     said = dict(image.info)

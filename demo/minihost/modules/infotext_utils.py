@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
-import io
 import json
 import re
 from typing import Any
 
 import gradio as gr
-from modules import errors, images, script_callbacks
+from modules import errors, script_callbacks
 
 PAIR = re.compile(r'\s*(?P<key>\w[\w \-/]+):\s*(?P<value>"(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 paste_fields: dict[str, tuple] = {}  # tab -> (its picture, its [(component, infotext key or function of the values)])
@@ -50,11 +48,6 @@ def parse_generation_parameters(x, skip_fields=None):
         else:
             values[key] = value
     return values
-
-
-def picture_of(text):
-    """The picture of base64 or a data URL."""
-    return images.read(io.BytesIO(base64.b64decode(text.split(",")[-1])))
 
 
 def register_paste_params_button(binding):

@@ -115,12 +115,11 @@ class CFGDenoiser(torch.nn.Module):
 
     def combine_denoised(self, x_out, conds_list, uncond, cond_scale):
         """Negative + scale * sum over parts of weight * (part - negative), per picture."""
-        result = x_out[len(x_out) - len(uncond) :].clone()
-        for picture, parts in enumerate(conds_list):
-            base = x_out[len(x_out) - len(uncond) + picture]
-            for row, weight in parts:
-                result[picture] += (x_out[row] - base) * (cond_scale * weight)
-        return result
+        guided = []
+        for base, parts in zip(x_out[len(x_out) - len(uncond) :], conds_list):
+            pulls = [(x_out[row] - base) * (cond_scale * weight) for row, weight in parts]
+            guided.append(sum(pulls, start=base))
+        return torch.stack(guided)
 
     def _blended(self, latent, sigma):
         return scripts.blended(self.p, latent, self.mask, self.nmask, self.init_latent, denoiser=self, sigma=sigma)
@@ -149,11 +148,10 @@ class Sampler:
         self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None
     ):  # fmt: skip
         """From the latent `x`, noised by p.denoising_strength: of `total` steps the last `made` + 1."""
-        strength, total, made = min(p.denoising_strength, 0.999), p.steps, (steps or 0) - 1
-        if steps is None:
-            made = int(total * strength)
-        else:
-            total = int(steps / strength) if strength > 0 else 0
+        strength = min(p.denoising_strength, 0.999)
+        total, made = p.steps, int(p.steps * strength)
+        if steps is not None:
+            total, made = int(steps / strength) if strength > 0 else 0, steps - 1
         start, arguments = self.from_latent(p, x, noise, total, made)
         self.model_wrap_cfg.init_latent = x
         conds = conditioning, unconditional_conditioning, image_conditioning

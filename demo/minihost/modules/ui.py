@@ -101,8 +101,7 @@ class Tab:
 
     def _slider(self, key, label, low, high, value, step=1):
         part = "batch_count" if key == "n_iter" else key
-        slider = gr.Slider(low, high, value=value, step=step, label=label, elem_id=f"{self.name}_{part}")
-        self.fields[key] = slider
+        self.fields[key] = gr.Slider(low, high, value=value, step=step, label=label, elem_id=f"{self.name}_{part}")
 
     def _settings(self):
         shown = ("sampler_name", "sampling", "Sampling method"), ("scheduler", "scheduler", "Schedule type")

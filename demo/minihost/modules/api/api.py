@@ -13,13 +13,14 @@ from fastapi.responses import JSONResponse
 from modules import _page, errors, images, infotext_utils, processing, script_callbacks, scripts, sd_models
 from modules.sd_samplers import all_samplers_map, schedulers
 from modules.shared import DEFAULTS, opts, state
+from PIL import Image, ImageOps
 from pydantic import create_model
 
 
 def decode_base64_to_image(encoding):
-    """base64 or a data URL."""
+    """The picture of base64 or a data URL, turned as its EXIF says."""
     try:
-        return infotext_utils.picture_of(encoding)
+        return ImageOps.exif_transpose(Image.open(io.BytesIO(base64.b64decode(encoding.split(",")[-1]))))
     except Exception as error:
         raise HTTPException(status_code=500, detail="Invalid encoded image") from error
 
