@@ -2,11 +2,12 @@
 
 import os
 import re
-from types import SimpleNamespace
+from dataclasses import make_dataclass
 
 from modules import errors, paths, shared
 
 TAG = re.compile(r"<(\w+):([^>]+)>")
+ExtraNetworkParams = make_dataclass("ExtraNetworkParams", ["items"])  # what stands behind the network's name
 _before = {}  # layer -> its weight without LoRA, put back bit for bit
 
 
@@ -14,7 +15,7 @@ def parse_prompts(prompts):
     """(prompts without tags, {network: [its parameters]} of the first prompt)."""
     data = {}
     for name, arguments in TAG.findall(prompts[0]):
-        data.setdefault(name, []).append(SimpleNamespace(items=arguments.split(":")))
+        data.setdefault(name, []).append(ExtraNetworkParams(arguments.split(":")))
     return [TAG.sub("", prompt) for prompt in prompts], data
 
 
