@@ -28,11 +28,11 @@ def edits(prompt: str, steps: int) -> list[tuple[int, str]]:
         number = float(match["when"])
         return min(int(number * steps if "." in match["when"] else number), steps)
 
+    def until(end):
+        return EDIT.sub(lambda found: (found["before"] or "") if end <= when(found) else found["after"], prompt)
+
     ends = sorted({steps} | {end for end in map(when, EDIT.finditer(prompt)) if end > 0})
-    return [
-        (end, EDIT.sub(lambda found: (found["before"] or "") if end <= when(found) else found["after"], prompt))  # noqa: B023
-        for end in ends
-    ]
+    return [(end, until(end)) for end in ends]
 
 
 def get_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_scheduling=False):
