@@ -121,9 +121,10 @@ class CFGDenoiserTimesteps(CFGDenoiser):
     """`sigma` is the timestep here, and the model predicts noise."""
 
     mask_before_denoising = True
+    alphas = property(lambda self: self.inner_model.inner_model.alphas_cumprod)
 
     def get_pred_x0(self, x_in, x_out, sigma):
-        alpha = self.inner_model.inner_model.alphas_cumprod[sigma.long()].view(-1, 1, 1, 1)
+        alpha = self.alphas[sigma.long()].view(-1, 1, 1, 1)
         return (x_in - (1 - alpha).sqrt() * x_out) / alpha.sqrt()
 
 
