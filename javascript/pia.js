@@ -112,7 +112,8 @@ var pia = (() => {
         const boxes = [...root.querySelectorAll("input[type=checkbox]")];
         if (boxes.length) return boxes.flatMap((box, index) => (box.checked ? [index] : [])).join();
         if (root.classList.contains("gradio-image")) return (root.querySelector("img") || { src: "" }).src;
-        const field = root.querySelector("input[type=number], textarea, input");
+        if (root.querySelector(".file-preview")) return root.querySelector(".file-preview").textContent;
+        const field = root.querySelector("input[type=number], textarea, input:not([type=file])");
         return field ? field.value : "";
     }
 

@@ -42,7 +42,7 @@ class PIASettings:
     continue_from: str | None = None
     continue_whole: bool = True
     mask_means: str = "keep"
-    control_video: str | None = None
+    control_video: str | tuple[str, ...] | None = None
     attention_of: str | None = None
     fast: int = 0
     upscale: float = 1.0
@@ -206,6 +206,9 @@ def as_text(field: Field, value: Any) -> str:
     """A setting's value as the infotext says it."""
     if field.kind == "clip":
         return value if value.startswith("clip:") else digest(value)
+    if field.kind == "frames":
+        listed = isinstance(value, tuple)
+        return f"{len(value)} pictures {digest(' '.join(map(digest, value)))}" if listed else digest(value)
     if field.kind == "pictures":
         return " ".join(f"{picture.frame} {digest(picture.image)}" for picture in value)
     if isinstance(value, MotionLora):

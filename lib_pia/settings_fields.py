@@ -34,7 +34,7 @@ class Field:
     name: str
     label: str
     default: Any
-    kind: str  # bool, int, number, choice, choices, text, name, curve, pictures, clip, loras
+    kind: str  # bool, int, number, choice, choices, text, name, curve, pictures, clip, frames, loras
     help: str
     infotext: str
     low: float | None = None
@@ -285,8 +285,9 @@ FIELDS: tuple[Field, ...] = (
         "control_video",
         "Control clip",
         None,
-        "clip",
-        "A clip that ControlNet's units without a picture follow, frame by frame.",
+        "frames",
+        "A clip, or the pictures of a folder in the order of their names, that ControlNet's units without a picture "
+        "follow, frame by frame.",
         "PIA control clip",
         fold="longer",
         restored=False,

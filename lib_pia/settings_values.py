@@ -39,6 +39,7 @@ def wanted(field: Field) -> str:
         "curve": f"a list of 2 to {MAX_POINTS} numbers from 0 to 1",
         "pictures": f'a list of at most {MAX_PICTURES} objects {{"frame": number, "image": base64 text}}',
         "clip": "the base64 text of a clip",
+        "frames": f"the base64 text of a clip, or a list of at most {MAX_FRAMES} pictures as base64 text",
         "loras": f'a list of at most {MAX_LORAS} objects {{"name": file name, "weight": number from {field.low} to '
         f"{field.high}}}",
         "name": "a name",
@@ -162,6 +163,15 @@ def _clip(field: Field, value: Any) -> str | None:
     return value
 
 
+def _frames(field: Field, value: Any) -> str | tuple[str, ...] | None:
+    if value is None or value in ("", [], ()):
+        return None
+    listed = isinstance(value, (list, tuple))
+    if not all(map(is_base64, value if listed else [value])) or (listed and len(value) > MAX_FRAMES):
+        raise refuse(field, value)
+    return tuple(value) if listed else value
+
+
 def _choice(field: Field, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value not in field.choices:
         raise refuse(field, value)
@@ -204,6 +214,7 @@ _CHECKS = {
     "curve": _curve,
     "pictures": _pictures,
     "clip": _clip,
+    "frames": _frames,
     "loras": _loras,
     "name": _name,
     "text": _text,

@@ -13,6 +13,7 @@ ORDER = ("e2e", "scenarios", "host", "parity", "unit")  # the longest first, so 
 ONE_PROCESS = ("e2e", "scenarios")  # folders that share a server; of all others the tests of a file stay together
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own reads the marks
 def pytest_collection_modifyitems(items):
     """The order, and for pytest-xdist's `--dist loadgroup` what stays together."""
     here = Path(__file__).parent

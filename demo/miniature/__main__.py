@@ -19,7 +19,7 @@ import torch
 
 from lib_pia.checkpoint import load_pia_model, save_pia_model
 
-from . import base, lora, pia, vae
+from . import base, lora, pia, text, vae
 from .clips import ClipPool, PoolSource, clip_pool
 from .net import MODELS, Miniature
 from .training_log import Run
@@ -34,6 +34,7 @@ class Recipe:
     vae_steps: int = 2600
     encoder_steps: int = 1300
     clips: int = 2000
+    text_steps: int = 600
     base_steps: int = 2200
     motion_steps: int = 250
     condition_steps: int = 3300
@@ -84,6 +85,7 @@ class Work:
     def base(self) -> None:
         torch.manual_seed(10)
         model = Miniature()
+        text.train(model, Run(self.folder / "base" / "text"), self.recipe.text_steps)
         base.train(model, Run(self.folder / "base"), self.pool(), self.recipe.base_steps)
         torch.save(
             {"unet": model.unet.state_dict(), "text": model.text.state_dict()}, self.folder / "base" / "final.pt"

@@ -103,8 +103,7 @@ class Descent:
 
 
 def train(model: Miniature, run: Run, pool: ClipPool, steps: int, batch: int = 64) -> None:
-    """Train the UNet from nothing. The text encoder stays as it was drawn: its words are as far apart as they will ever
-    be."""
+    """Train the UNet from nothing; the text encoder stays as it is."""
     model.requires_grad_(False)
     model.unet.requires_grad_(True)
     held = open_way(model.unet)

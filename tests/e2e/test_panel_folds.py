@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import open_fold, value, wait_value
+from .conftest import draw_picture, open_fold, value, wait_value
 
 FOLDS = ("longer", "picture", "files")
 PRESET = ["preset", "preset_refresh", "preset_save"]
@@ -59,6 +59,18 @@ def test_a_drawn_curve_is_named_in_its_fold(page):
     open_fold(page, "longer")
     page.locator("#img2img_pia_affinity textarea").fill("1, 0.5")
     said(page, "longer", "Longer and directed: Affinity")
+
+
+def test_the_pictures_of_a_folder_are_the_control_clip(page, tmp_path):
+    names = ["2.png", "10.png"]
+    files = [str(draw_picture(tmp_path / name)) for name in names]
+    open_fold(page, "longer")
+    page.set_input_files("#img2img_pia_control_video input[type=file]", files)
+    said(page, "longer", "Longer and directed: Control clip")
+    shown = page.locator("#img2img_pia_control_video .file-preview").inner_text()
+    assert all(name in shown for name in names)
+    page.locator("#img2img_pia_control_video button[aria-label=Clear]").click()
+    said(page, "longer", "Longer and directed")
 
 
 @pytest.mark.parametrize("typed, key", [("pia", "Tab"), ("pia", "Enter"), ("", "Tab")])

@@ -14,18 +14,23 @@ import torch
 from PIL import Image
 
 from demo.minihost import HostResponseError
-from tests.host.clips import animate, animate_text, picture, still
+from lib_pia.settings_fields import FIELDS
+from tests.host.clips import animate, animate_text, frames, picture, still
 
 UNIT = {"enabled": True, "module": "none", "model": "control"}
 
 
-def clip_of(host, shades, size=64):
-    """A clip as base64 (APNG): frame i is all `shades[i]`."""
-    frames = []
+def pictures_of(shades, size=64):
+    """Pictures: the i-th is all `shades[i]` but for a pixel."""
     for number, shade in enumerate(shades):
         values = np.full((size, size, 3), shade, np.uint8)
         values[0, 0] = number  # Pillow makes one frame of equal ones
-        frames.append(Image.fromarray(values))
+        yield Image.fromarray(values)
+
+
+def clip_of(host, shades, size=64):
+    """A clip as base64 (APNG): frame i is all `shades[i]`."""
+    frames = list(pictures_of(shades, size))
     buffer = io.BytesIO()
     frames[0].save(buffer, format="PNG", save_all=True, append_images=frames[1:], duration=125, loop=0)
     return base64.b64encode(buffer.getvalue()).decode()
@@ -136,6 +141,33 @@ def test_every_frame_has_its_own_picture(host, before, unit, doubled):
     assert not host.shared.sd_model.model.diffusion_model._forward_pre_hooks
 
 
+def test_a_list_of_pictures_is_the_clip_of_them(host):
+    pictures = [host.base64(made) for made in pictures_of(SHADES)]
+    with controlnet(host, UNIT) as shown:
+        answer = animate(host, {"control_video": pictures})
+        assert shown and all(call == SHADES * 2 for call in shown)
+        assert np.array_equal(frames(answer), frames(animate(host, {"control_video": clip_of(host, SHADES)})))
+    assert "PIA control clip: 4 pictures " in answer["info"]["infotexts"][0]
+
+
+def test_pictures_of_the_page_are_taken_in_the_order_of_their_names(host, tmp_path):
+    from lib_pia.host.generation.request import settings_from_args
+
+    files = []
+    for name in ("take 10.png", "take 9.png", "take 1.png"):
+        (tmp_path / name).write_bytes(name.encode())
+        files.append(types.SimpleNamespace(name=str(tmp_path / name), orig_name=f"/upload/12ab/{name}"))
+    values = {field.name: field.default for field in FIELDS} | {"enabled": True}
+
+    def read(given):
+        given = settings_from_args(list((values | {"control_video": given}).values())).control_video
+        texts = [given] if isinstance(given, str) else given or []
+        return [base64.b64decode(text).decode() for text in texts]
+
+    assert read(files) == ["take 1.png", "take 9.png", "take 10.png"]
+    assert read(files[:1]) == read(files[0]) == ["take 10.png"] and read(None) == read([]) == []
+
+
 def test_calls_of_one_part_and_several(host):
     """Cond and uncond apart, no guidance, and AND: rows are whole clips each time."""
     with controlnet(host, UNIT) as shown:
@@ -172,7 +204,7 @@ NO_UNIT = "PIA setting control_video needs a ControlNet unit that is enabled and
 @pytest.mark.parametrize(
     "units, shades, sentence",
     [
-        ([UNIT], SHADES[:3], "PIA setting control_video has 3 frames and the clip 4; give a clip of 4 to 512 frames"),
+        ([UNIT], SHADES[:3], "PIA setting control_video has 3 frames and the clip 4; give 4 to 512 of them"),
         ([{**UNIT, "enabled": False}], SHADES, NO_UNIT),
         ([{**UNIT, "image": "iVBOR"}], SHADES, NO_UNIT),
         ([{**UNIT, "module": "ip-adapter-auto"}], SHADES, NO_UNIT),
@@ -186,13 +218,13 @@ def test_what_cannot_be_followed(host, units, shades, sentence):
     assert animate(host, steps=1)["images"]
 
 
-def test_what_is_no_clip(host):
+@pytest.mark.parametrize("given", ["a picture", "aGVsbG8=", ["aGVsbG8="] * 4, ["é"] * 4, ["aGVsbG8="] * 513, {"a": 1}])
+def test_what_is_no_clip(host, given):
     with controlnet(host, UNIT), pytest.raises(HostResponseError) as error:
-        animate(host, {"control_video": host.base64(picture())})
-    assert error.value.status == 422
-    with controlnet(host, UNIT), pytest.raises(HostResponseError) as error:
-        animate(host, {"control_video": "aGVsbG8="})
-    assert error.value.status == 422
+        animate(host, {"control_video": host.base64(picture()) if given == "a picture" else given})
+    assert error.value.status == 422 and error.value.body["detail"].startswith(
+        ("PIA setting control_video", "The clip is not a clip")
+    )
 
 
 def test_controlnet_that_made_nothing(host):

@@ -1,12 +1,14 @@
 """The miniature's stages: what trains, what stays, and a stage that was stopped goes on where it was."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from demo.miniature import base, pia, through
+from demo.miniature import base, pia, text, through
 from demo.miniature.__main__ import Recipe, Work, main
 from demo.miniature.clips import ClipPool, PoolSource, clip_pool
 from demo.miniature.net import Miniature
@@ -14,7 +16,10 @@ from demo.miniature.training_log import Run, trapezoid
 from lib_pia.training import TrainConfig, fresh_model
 
 torch.set_num_threads(1)
-SMALL = {"vae_steps": 2, "encoder_steps": 1, "clips": 3, "base_steps": 2, "motion_steps": 1, "condition_steps": 1}
+SMALL = {
+    "vae_steps": 2, "encoder_steps": 1, "clips": 3, "text_steps": 1, "base_steps": 2, "motion_steps": 1,
+    "condition_steps": 1,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +33,26 @@ def model() -> Miniature:
 @pytest.fixture(scope="module")
 def pool(model) -> ClipPool:
     return clip_pool(model.vae, seed=5, count=3)
+
+
+def test_the_text_encoder_alone_learns_what_captions_say(tmp_path, monkeypatch):
+    monkeypatch.setattr("demo.miniature.training_log.ROWS", 6)
+    torch.manual_seed(1)
+    model = Miniature().requires_grad_(False)
+    model.text.requires_grad_(True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    text.train(model, Run(tmp_path), 18, batch=4, rate=3e-3)
+    losses = [float(row.split(",")[-1]) for row in (tmp_path / "log.csv").read_text().splitlines()[1:]]
+    assert losses[2] < 0.9 * losses[0] < len(text.FACTS) * math.log(2)
+    changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
+    assert changed == {"text"}
+
+
+def test_the_facts_of_a_caption_are_its_words():
+    rng = np.random.default_rng(1)
+    for caption, facts in (text.random_caption(rng) for _ in range(200)):
+        assert facts <= set(text.FACTS) and len(facts) >= (1 if caption else 0)
+        assert {word for fact in facts for word in fact.split()} <= set(caption.replace(",", "").split())
 
 
 def test_the_base_trains_all_but_the_way_the_text_and_the_vae(model, pool, tmp_path):

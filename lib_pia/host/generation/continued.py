@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 from typing import Any
@@ -17,6 +16,7 @@ from lib_pia.settings import PIASettings
 from lib_pia.settings_fields import FIELD
 from lib_pia.video import clip_info, clip_infotext, read_clip
 
+from .given import file_bytes
 from .pictures import as_shown, latent_of
 
 MOST_FRAMES = 2048  # own choice: at 512 px they take 1.6 GB
@@ -45,22 +45,13 @@ def read_continued(settings: PIASettings) -> ContinuedClip | None:
     if settings.continue_from.startswith("clip:"):
         frames, infotext = _recent(int(settings.continue_from[5:]))
     else:
-        data = _decoded(settings.continue_from)
+        data = file_bytes("continue_from", settings.continue_from)
         frames, infotext = _all_frames(data), clip_infotext(data) or ""
     frames = as_made(frames, infotext)
     if len(frames) < 2:
         raise SettingsError("The clip to go on from has a single frame; give it as the picture of img2img instead.")
     known = min(settings.overlap_frames, len(frames), settings.window_frames - 1)
     return ContinuedClip(tuple(frames), known)
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text.split(",", 1)[1] if text.startswith("data:") else text)
-    except ValueError:
-        raise SettingsError(
-            "PIA setting continue_from is not valid base64 text; encode the clip file's bytes as base64."
-        ) from None
 
 
 def _all_frames(source: Any) -> list[Image.Image]:

@@ -10,7 +10,6 @@ hints as they are when it is called, so every call of the UNet is given the ones
 
 from __future__ import annotations
 
-import base64
 import copy
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,8 @@ from lib_pia.lending import Lent
 from lib_pia.settings_fields import MAX_FRAMES
 from lib_pia.video.read import clip_info, read_clip
 
+from .given import file_bytes, picture
+
 TITLE = "controlnet"
 HINTS = ("hint_cond", "hr_hint_cond")
 MAX_SIDE = 2048  # own choice: pixels of a control picture's longer side; more than any SD1.5 clip has
@@ -34,13 +35,13 @@ ITSELF = ("ip-adapter",)  # what units with these modules see is a subject, not 
 class ControlClip:
     """The control clip of one generation; made in `before_process`, so that ControlNet finds its units changed."""
 
-    def __init__(self, p: Any, video: str, num_frames: int, loan: Lent) -> None:
+    def __init__(self, p: Any, video: str | tuple[str, ...], num_frames: int, loan: Lent) -> None:
         self.num_frames = num_frames
         self.script = _script(p)
         pictures = _frames(video, num_frames)
         self._folder = tempfile.TemporaryDirectory(prefix="pia-control-")
-        for number, picture in enumerate(pictures):
-            picture.save(Path(self._folder.name) / f"{number:05d}.png", compress_level=1)
+        for number, frame in enumerate(pictures):
+            frame.save(Path(self._folder.name) / f"{number:05d}.png", compress_level=1)
         given = list(p.script_args)
         for place in range(self.script.args_from, self.script.args_to):
             if _takes_frames(given[place]):
@@ -106,16 +107,17 @@ def _script(p: Any) -> Any:
     )
 
 
-def _frames(video: str, num_frames: int) -> list:
-    """The first `num_frames` frames of the clip, RGB."""
-    data = base64.b64decode(video.split(",", 1)[1] if video.startswith("data:") else video)
-    there = clip_info(data).frames
+def _frames(video: str | tuple[str, ...], num_frames: int) -> list:
+    """The first `num_frames` frames of the clip, or of the pictures, RGB."""
+    there = len(video) if isinstance(video, tuple) else clip_info(file_bytes("control_video", video)).frames
     if not num_frames <= there <= MAX_FRAMES:
         raise SettingsError(
-            f"PIA setting control_video has {there} frames and the clip {num_frames}; give a clip of {num_frames} to "
-            f"{MAX_FRAMES} frames, the first {num_frames} are used."
+            f"PIA setting control_video has {there} frames and the clip {num_frames}; give {num_frames} to "
+            f"{MAX_FRAMES} of them, as a clip or as pictures; the first {num_frames} are used."
         )
-    return read_clip(data, max_frames=MAX_FRAMES, max_side=MAX_SIDE)[:num_frames]
+    if isinstance(video, tuple):
+        return [picture("control_video", text).convert("RGB") for text in video[:num_frames]]
+    return read_clip(file_bytes("control_video", video), max_frames=MAX_FRAMES, max_side=MAX_SIDE)[:num_frames]
 
 
 def _units(script: Any, args: Sequence[Any]) -> Sequence[Any]:

@@ -6,7 +6,9 @@ import base64
 import dataclasses
 import functools
 import io
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -22,8 +24,10 @@ from lib_pia.windows import Window, plan, plan_slide
 from .brush import check_mask
 from .checks import check_pictures
 from .continued import ContinuedClip, read_continued
+from .given import picture
 from .motion_loras import find_motion_loras
 
+NUMBERS = re.compile(r"(\d+)").split  # so that 10.png comes after 9.png
 AUTOMATIC = "Automatic"  # what the panel's dropdown shows for "the only or first PIA model found"
 
 
@@ -68,7 +72,21 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
             values[field.name] = None
     if isinstance(values.get("pictures"), Image.Image):
         values["pictures"] = [{"frame": -1, "image": png_as_base64(values["pictures"])}]
+    files = values.get("control_video")
+    files = files if isinstance(files, list) else [files]
+    if files and all(hasattr(file, "orig_name") for file in files):
+        values["control_video"] = _uploaded(files)
     return values
+
+
+def _uploaded(files: list) -> str | list[str]:
+    """What the page's files hold, as base64 text: one clip, or pictures in the order of their names."""
+
+    def name(file: Any) -> list[str | int]:
+        return [int(part) if part.isdigit() else part for part in NUMBERS(Path(file.orig_name).name)]
+
+    texts = [base64.b64encode(Path(file.name).read_bytes()).decode("ascii") for file in sorted(files, key=name)]
+    return texts[0] if len(texts) == 1 else texts
 
 
 def png_as_base64(picture: Image.Image) -> str:
@@ -126,18 +144,5 @@ def read_request(p: Any, settings: PIASettings) -> Request:
     upscalers.find(settings.upscaler)
     loras = find_motion_loras(settings)
     continued = read_continued(settings)
-    pictures = tuple(_opened(picture.image) for picture in settings.pictures)
+    pictures = tuple(picture("pictures", one.image) for one in settings.pictures)
     return Request(settings, is_img2img, clips, p.batch_size, not p.do_not_save_samples, continued, pictures, loras)
-
-
-def _opened(image: str) -> Image.Image:
-    """The picture in base64 text or a data URL. Raises SettingsError."""
-    text = image.split(",", 1)[1] if image.startswith("data:") else image
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
-            picture.load()
-            return picture.copy()
-    except (ValueError, OSError, Image.DecompressionBombError) as error:
-        raise SettingsError(
-            f"PIA setting pictures holds an image that cannot be read ({error}); give PNG, JPEG or WebP as base64 text."
-        ) from error

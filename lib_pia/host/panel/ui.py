@@ -28,7 +28,7 @@ from .presets import PresetRow
 
 TITLE = FIELD["enabled"].label
 CHART_FIELDS = ("num_frames", "motion", "magnitude", "affinity", "condition_frame")
-WIDE = ("curve", "choices", "pictures", "text", "loras")  # kinds of fields that take a row of their own
+WIDE = ("curve", "choices", "pictures", "frames", "text", "loras")  # kinds of fields that take a row of their own
 FIRST = (["motion"], ["magnitude"], ["num_frames", "fps"])  # what everybody sees, as it stands in rows
 
 
@@ -152,7 +152,7 @@ def _rows(fold: str) -> Iterator[list[Field]]:
 
 def _add_rows(tab: str, fold: str, parts: dict[str, Any]) -> None:
     for row in _rows(fold):
-        if row[0].kind == "pictures":  # the one kind of component without a place for an explanation
+        if row[0].kind in ("pictures", "frames"):  # their components have no place for an explanation
             gr.HTML(value=f'<p class="pia-hint">{html.escape(row[0].help)}</p>')
         with FormRow():
             for field in row:
@@ -177,6 +177,8 @@ def component_of(field: Field, elem_id: str) -> Any:
         return (gr.Radio if field.kind == "choice" else gr.CheckboxGroup)(choices=list(field.choices), **texts)
     if field.kind == "pictures":
         return gr.Image(**{**shared, "value": None}, type="pil", height=240)
+    if field.kind == "frames":
+        return gr.File(**{**shared, "value": None}, file_count="multiple", file_types=["image", "video"], height=120)
     if field.kind == "clip":  # the player's button fills it
         return gr.Textbox(**{**texts, "value": ""}, elem_classes=["pia-hidden"])
     if field.kind in ("int", "number"):
