@@ -29,7 +29,6 @@ def playing(page, tab):
     page.wait_for_function(
         "selector => { const video = document.querySelector(selector); return video && !video.paused; }",
         arg=PLAYER.format(tab) + "video",
-        timeout=60_000,
     )
 
 
@@ -37,8 +36,8 @@ def test_the_hosts_own_scripts_run_beside_clips(reloaded):
     """Read by v1.10.1's script.js and ui.js: `opts` is filled by a callback of onAfterUiUpdate."""
     reloaded.wait_for_selector("#img2img_pia_player .pia-clip", state="attached")
     changed = "() => { document.body.append(document.createElement('i')); return window.updates > 0; }"
-    reloaded.wait_for_function(changed, polling=1000, timeout=60_000)  # a change a second, 200 ms of quiet wanted
-    reloaded.wait_for_function("Object.keys(opts).length > 5", timeout=60_000)
+    reloaded.wait_for_function(changed, polling=1000)  # a change a second, 200 ms of quiet wanted
+    reloaded.wait_for_function("Object.keys(opts).length > 5")
 
 
 @pytest.mark.parametrize("tab", ["txt2img", "img2img"])

@@ -8,7 +8,9 @@ from lib_pia.evaluation.cli import main
 from tests.unit.evaluation_toys import make_run
 
 NAMES = [("m", 1, 1), ("m", 1, 2)]
-ALL_PLAY = "(videos => videos.length === 3 && videos.every(v => !v.paused))([...document.querySelectorAll('video')])"
+SHOWN = "[...document.querySelectorAll('video')]"
+ALL_PLAY = f"{SHOWN}.length === 3 && {SHOWN}.every(v => !v.paused && v.readyState >= 2)"
+SECOND = "document.querySelector('#place').innerText === 'Question 2 of 2'"
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +46,7 @@ def focused(page):
 
 
 def playing(page):
-    return page.evaluate(
-        "[...document.querySelectorAll('video')].map(v => !v.paused && v.readyState >= 2 && v.videoWidth)"
-    )
+    return page.evaluate(f"{SHOWN}.map(v => !v.paused && v.readyState >= 2 && v.videoWidth)")
 
 
 def test_a_participant_without_a_mouse(study, page, tmp_path, capsys):
@@ -94,12 +94,13 @@ def test_an_open_question_is_said_and_answers_survive_a_reload(study, page):
     assert page.inner_text("#missing") == "Please answer both questions." and focused(page) == "image"
     page.check("#image label:nth-child(2) input")
     page.click("#next")
-    assert page.inner_text("#place") == "Question 2 of 2" and not page.is_checked("#text label:nth-child(3) input")
+    page.wait_for_function(SECOND)
+    assert not page.is_checked("#text label:nth-child(3) input")
     page.click("#back")
     assert page.is_checked("#text label:nth-child(3) input")
     page.reload()
     page.click("#begin")
-    assert page.inner_text("#place") == "Question 2 of 2"
+    page.wait_for_function(SECOND)
 
 
 def test_the_clips_can_be_paused(study, page):

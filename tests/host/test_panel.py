@@ -32,7 +32,7 @@ def test_components_follow_the_table(built):
             ] or list(field.choices)
         if field.low is not None and field.kind in ("int", "number"):
             assert (component.minimum, component.maximum) == (0 if field.optional else field.low, field.high)
-        if field.name != "enabled" and field.kind not in ("pictures", "frames"):  # files have no place for an explanation
+        if field.name != "enabled" and field.kind not in ("pictures", "frames"):  # files have no place for it
             assert component.info == field.help
 
 
