@@ -4,25 +4,53 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib
+import importlib.util
 import io
 import json
+import os
+import shlex
+import sys
+import threading
+import types
 from pathlib import Path
 
-from . import boot
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+
+def import_k_diffusion() -> None:
+    """`k_diffusion` as an empty package with its real path; its parts need torchvision for one unused import only."""
+    package = types.ModuleType("k_diffusion")
+    package.__path__ = importlib.util.find_spec("k_diffusion").submodule_search_locations
+    is_there = importlib.util.find_spec("torchvision") is not None
+    parts = () if is_there else ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
+    pretended = {name: types.ModuleType(name) for name in parts}
+    sys.modules.update(pretended, k_diffusion=package)
+    for name in ("utils", "sampling", "external"):
+        setattr(package, name, importlib.import_module(f"k_diffusion.{name}"))
+    for name in pretended:
+        del sys.modules[name]
 
 
 def start(data_dir: str | Path, extensions: list[str | Path] = (), flags: list[str] = ()) -> Host:
-    """Boot the host in this process (once), with the API; `launch` serves the page too.
+    """Boot the host in this process (once), with the API: `import modules` then means minihost's. `launch` serves the
+    page too.
 
     `data_dir` holds models/, outputs/, extensions/ as in the WebUI; `extensions` are folders to load besides those in
     it; `flags` are command-line flags of the WebUI.
     """
+    if "modules" in sys.modules:
+        raise RuntimeError("A WebUI host is loaded in this process already; minihost needs a process of its own.")
     more = [part for folder in extensions for part in ("--minihost-extension", str(Path(folder).resolve()))]
-    boot.prepare(["--data-dir", str(Path(data_dir).resolve()), "--api", *more, *flags])
-    from modules import script_callbacks, scripts, sd_models, sd_vae, shared
+    given = ["--data-dir", str(Path(data_dir).resolve()), "--api", *more, *flags]
+    os.environ.update(COMMANDLINE_ARGS=shlex.join(given), GRADIO_ANALYTICS_ENABLED="false")
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    if "k_diffusion" not in sys.modules:
+        import_k_diffusion()
+    from modules import script_callbacks, scripts, sd_models, shared
 
     sd_models.list_models()
-    sd_vae.refresh_vae_list()
     scripts.load_scripts()
     script_callbacks.ui_settings_callback()
     shared.opts.changed = lambda key: sd_models.reload_model_weights() if key == "sd_model_checkpoint" else None
@@ -42,7 +70,6 @@ class Host:
     """`app` is the application, `client` a FastAPI TestClient; `shared`, `scripts` and `sd_models` are of `modules`."""
 
     def __init__(self):
-        from fastapi import FastAPI
         from modules import scripts, sd_models, shared, ui
 
         self.shared, self.sd_models, self.scripts = shared, sd_models, scripts
@@ -50,7 +77,6 @@ class Host:
         self._serve(FastAPI())
 
     def _serve(self, app) -> None:
-        from fastapi.testclient import TestClient
         from modules import script_callbacks
         from modules.api.api import Api
 
@@ -71,9 +97,9 @@ class Host:
         return url
 
     def wait(self) -> None:
-        """Until `state.ended` is set, or Ctrl+C."""
+        """Until Ctrl+C."""
         with contextlib.suppress(KeyboardInterrupt):
-            self.shared.state.ended.wait()
+            threading.Event().wait()
         self.demo.close()
 
     def post(self, path: str, **body) -> dict:
@@ -122,13 +148,12 @@ class Host:
     @contextlib.contextmanager
     def script(self, script):
         """An always-on script without components, in both tabs, for the time of a `with`."""
-        runners = self.scripts.scripts_txt2img, self.scripts.scripts_img2img
-        script.args_from = script.args_to = 0
-        script.filename = script.filename or __file__
-        for runner in runners:
-            runner.alwayson_scripts.append(script)
+        vars(script).update(args_from=0, args_to=0, filename=script.filename or __file__)
+        lists = [getattr(self.scripts, f"scripts_{tab}").alwayson_scripts for tab in ("txt2img", "img2img")]
+        for scripts in lists:
+            scripts.append(script)
         try:
             yield script
         finally:
-            for runner in runners:
-                runner.alwayson_scripts.remove(script)
+            for scripts in lists:
+                scripts.remove(script)

@@ -86,8 +86,6 @@ class Models:
                 for key, value in tiny_models.vae_to_ldm(tiny_models.weights("vae", 7)).items()
             },
         )
-        if "modules.sd_vae" in sys.modules:
-            sys.modules["modules.sd_vae"].refresh_vae_list()
         return path.name
 
     def lora(self) -> str:

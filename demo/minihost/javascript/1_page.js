@@ -15,24 +15,10 @@ function gradioApp() {
     return app || document;
 }
 
-function tellAll(event, value) {
-    for (const callback of events[event]) {
-        try {
-            callback(value);
-        } catch (error) {
-            console.error(`a callback for ${event} failed:`, error);
-        }
-    }
-}
+const tabButtons = (id) => [...gradioApp().querySelectorAll(`#${id} > .tab-nav > button`)];
+const isSelected = (button) => button.classList.contains("selected");
 
-function tabButtons(id) {
-    return [...gradioApp().querySelectorAll(`#${id} > .tab-nav > button`)];
-}
-
-function get_uiCurrentTab() {
-    return tabButtons("tabs").find((button) => button.classList.contains("selected"));
-}
-
+function get_uiCurrentTab() { return tabButtons("tabs").find(isSelected); }
 function get_uiCurrentTabContent() {
     return [...gradioApp().querySelectorAll("#tabs > .tabitem")].find((item) => item.style.display !== "none");
 }
@@ -40,6 +26,12 @@ function get_uiCurrentTabContent() {
 /** gradio notices a value that a script has set. */
 function updateInput(target) {
     target.dispatchEvent(Object.defineProperty(new Event("input", { bubbles: true }), "target", { value: target }));
+}
+
+function tellAll(event, value) {
+    for (const callback of events[event]) {
+        try { callback(value); } catch (error) { console.error(`a callback for ${event} failed:`, error); }
+    }
 }
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -69,9 +61,7 @@ onAfterUiUpdate(() => {
 });
 
 // The accordions whose header is a checkbox: opening checks, until the checkbox itself was clicked.
-function inputAccordionChecked(id, checked) {
-    gradioApp().querySelector(`#${id}`).check(checked, true);
-}
+function inputAccordionChecked(id, checked) { gradioApp().querySelector(`#${id}`).check(checked, true); }
 
 onUiLoaded(() => gradioApp().querySelectorAll(".input-accordion").forEach((accordion) => {
     const header = accordion.querySelector(".label-wrap");

@@ -2,16 +2,13 @@
 
 import os
 import re
+from dataclasses import make_dataclass
 
 from modules import errors, paths, shared
 
 TAG = re.compile(r"<(\w+):([^>]+)>")
+ExtraNetworkParams = make_dataclass("ExtraNetworkParams", ["items"])  # what stands behind the network's name
 _before = {}  # layer -> its weight without LoRA, put back bit for bit
-
-
-class ExtraNetworkParams:
-    def __init__(self, items):
-        self.items, self.positional, self.named = items, items, {}
 
 
 def parse_prompts(prompts):
@@ -40,11 +37,8 @@ def activate(p, extra_network_data):
             p.extra_generation_params["Lora hashes"] = ", ".join(items[0] for items in wanted)
         except Exception:
             errors.report(f"The LoRA {name} cannot be used.", exc_info=True)
-    if p.scripts is not None:
-        p.scripts.after_extra_networks_activate(
-            p, batch_number=p.iteration, prompts=p.prompts, seeds=p.seeds, subseeds=p.subseeds,
-            extra_network_data=extra_network_data,
-        )  # fmt: skip
+    told = {"batch_number": p.iteration, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
+    p.tell("after_extra_networks_activate", extra_network_data=extra_network_data, **told)
 
 
 def _fold(file, strength):

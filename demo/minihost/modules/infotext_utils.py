@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
+import functools
 import json
 import re
 from typing import Any
 
 import gradio as gr
-from modules import errors, images, script_callbacks
+from modules import errors, script_callbacks
 
 PAIR = re.compile(r'\s*(?P<key>\w[\w \-/]+):\s*(?P<value>"(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 paste_fields: dict[str, tuple] = {}  # tab -> (its picture, its [(component, infotext key or function of the values)])
@@ -51,11 +50,6 @@ def parse_generation_parameters(x, skip_fields=None):
     return values
 
 
-def picture_of(text):
-    """The picture of base64 or a data URL."""
-    return images.read(io.BytesIO(base64.b64decode(text.split(",")[-1])))
-
-
 def register_paste_params_button(binding):
     registered_param_bindings.append(binding)
 
@@ -70,7 +64,8 @@ def connect_paste_params_buttons():
             size = [field for field, key in fields if key in ("Size-1", "Size-2")]
             click(_with_size, inputs=[source], outputs=[target, *size], show_progress=False)
         if text is not None:
-            click(_pasting(fields), inputs=[text], outputs=[field for field, _ in fields], show_progress=False)
+            outputs = [field for field, _ in fields]
+            click(functools.partial(_pasted, fields), inputs=[text], outputs=outputs, show_progress=False)
         click(None, _js=f"switch_to_{binding.tabname}", inputs=None, outputs=None, show_progress=False)
 
 
@@ -78,15 +73,11 @@ def _with_size(picture):
     return [picture, *((gr.update(), gr.update()) if picture is None else picture.size)]
 
 
-def _pasting(fields):
-    """A function of an infotext that gives what the fields of a tab become."""
-
-    def pasted(text):
-        values = parse_generation_parameters(text or "")
-        script_callbacks.infotext_pasted_callback(text or "", values)
-        return [_update(component, key, values) for component, key in fields]
-
-    return pasted
+def _pasted(fields, text):
+    """What the fields of a tab become by an infotext."""
+    values = parse_generation_parameters(text or "")
+    script_callbacks.infotext_pasted_callback(text or "", values)
+    return [_update(component, key, values) for component, key in fields]
 
 
 def _update(component, key, values):

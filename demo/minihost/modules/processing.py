@@ -5,28 +5,13 @@ import random
 
 import numpy as np
 import torch
-from modules import (
-    _inpaint,
-    devices,
-    extra_networks,
-    images,
-    prompt_parser,
-    rng,
-    scripts,
-    sd_models,
-    sd_samplers,
-    shared,
-)
-from modules._generation import process_images  # noqa: F401
-from modules._infotext import Processed  # noqa: F401
-from modules._inpaint import apply_overlay  # noqa: F401
-from modules._options import DEFAULTS
+from modules import devices, extra_networks, images, prompt_parser, rng, scripts, sd_models, sd_samplers, shared
+from modules._generation import Processed, process_images  # noqa: F401
+from modules.images import apply_overlay  # noqa: F401
 from modules.sd_samplers_common import images_tensor_to_samples
-from modules.shared import opts, state
+from modules.shared import DEFAULTS, opts, state
 from PIL import Image
 from torch.nn.functional import interpolate
-
-opt_C, opt_f = 4, 8  # channels of a latent, pixels per cell
 
 
 class DecodedSamples(list):
@@ -50,17 +35,16 @@ class StableDiffusionProcessing:
     """`sample` of its two kinds gives latents [B, 4, h, w] of one batch, or DecodedSamples."""
 
     ARGUMENTS = DEFAULTS["arguments"]["both"]  # what the API takes too
-    RUNNING = (
-        "c uc rng scripts sampler color_corrections paste_to user prompts negative_prompts seeds subseeds all_prompts "
-        "all_negative_prompts all_seeds all_subseeds extra_network_data overlay_images refiner_checkpoint_info "
-        "sd_model_name sd_model_hash sd_vae_name sd_vae_hash"
-    )
+    RUNNING = """c uc rng scripts sampler color_corrections paste_to user prompts negative_prompts seeds subseeds
+        all_prompts all_negative_prompts all_seeds all_subseeds extra_network_data overlay_images
+        refiner_checkpoint_info sd_model_name sd_model_hash sd_vae_name sd_vae_hash"""
     kept_conds = {}  # of the last prompts: (key, conditioning)
 
     def __init__(self, sd_model=None, outpath_samples=None, outpath_grids=None, **given):
         vars(self).update(dict.fromkeys(self.RUNNING.split()), iteration=0, batch_index=0, is_hr_pass=False)
         vars(self).update(is_api=False, extra_generation_params={}, comments={}, styles=[], _set_up=False)
-        self.outpath_samples, self.outpath_grids = outpath_samples, outpath_grids
+        self.outpath_samples = outpath_samples or opts.outdir_samples or getattr(opts, f"outdir_{self.TAB}_samples")
+        self.outpath_grids = outpath_grids or getattr(opts, f"outdir_{self.TAB}_grids")
         self.is_using_inpainting_conditioning = False
         for name, value in {**self.ARGUMENTS, **given}.items():
             setattr(self, name, value)
@@ -114,21 +98,18 @@ class StableDiffusionProcessing:
     def init(self, all_prompts, all_seeds, all_subseeds):
         """Before the first batch."""
 
-    def _before_sampling(self, x, noise, c, uc):
+    def tell(self, hook, *given, **named):
+        """Calls a hook of the scripts."""
         if self.scripts is not None:
-            self.scripts.process_before_every_sampling(self, x=x, noise=noise, c=c, uc=uc)
+            getattr(self.scripts, hook)(self, *given, **named)
 
     def close(self):
         vars(self).update(dict.fromkeys(vars(self).keys() & {"c", "uc", "hr_c", "hr_uc", "sampler"}))
 
-    def saves(self):
-        """Whether the host saves this picture."""
-        stopped = (state.interrupted or state.skipped) and not opts.save_incomplete_images
-        return opts.samples_save and not self.do_not_save_samples and not stopped
-
 
 class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
-    ARGUMENTS = StableDiffusionProcessing.ARGUMENTS | DEFAULTS["arguments"]["txt2img"]
+    TAB = "txt2img"
+    ARGUMENTS = StableDiffusionProcessing.ARGUMENTS | DEFAULTS["arguments"][TAB]
     RUNNING = f"{StableDiffusionProcessing.RUNNING} hr_c hr_uc hr_checkpoint_info"
 
     def init(self, all_prompts, all_seeds, all_subseeds):
@@ -156,7 +137,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
     def sample(self, conditioning, unconditional_conditioning, seeds, subseeds, subseed_strength, prompts):
         self.sampler = sd_samplers.create_sampler(self.sampler_name, self.sd_model)
         x, conds = self.rng.next(), (conditioning, unconditional_conditioning)
-        self._before_sampling(x, x, *conds)
+        self.tell("process_before_every_sampling", x=x, noise=x, c=conditioning, uc=unconditional_conditioning)
         samples = self.sampler.sample(self, x, *conds, image_conditioning=self.txt2img_image_conditioning(x))
         return self._enlarged(samples) if self.enable_hr and not state.interrupted else samples
 
@@ -167,7 +148,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         decoded = None if in_latents else decode_latent_batch(self.sd_model, samples, devices.cpu)
         self.sampler = sd_samplers.create_sampler(self.sampler_name, self.sd_model)
         if in_latents:
-            samples = interpolate(samples, (height // opt_f, width // opt_f), mode="bilinear")
+            samples = interpolate(samples, (height // 8, width // 8), mode="bilinear")
         else:
             resized = [images.resize_image(0, _to_pil(picture), width, height) for picture in decoded]
             samples = images_tensor_to_samples(_from_pil(resized))
@@ -178,9 +159,8 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         if not self.disable_extra_networks:
             extra_networks.activate(self, self.extra_network_data)
         self.hr_c, self.hr_uc = self.c, self.uc
-        if self.scripts is not None:
-            self.scripts.before_hr(self)
-        self._before_sampling(samples, noise, self.hr_c, self.hr_uc)
+        self.tell("before_hr")
+        self.tell("process_before_every_sampling", x=samples, noise=noise, c=self.hr_c, uc=self.hr_uc)
         more = {"steps": self.hr_second_pass_steps or self.steps}
         more["image_conditioning"] = self.txt2img_image_conditioning(samples, width, height)
         samples = self.sampler.sample_img2img(self, samples, noise, self.hr_c, self.hr_uc, **more)
@@ -189,7 +169,8 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
 
 
 class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
-    ARGUMENTS = StableDiffusionProcessing.ARGUMENTS | DEFAULTS["arguments"]["img2img"]
+    TAB = "img2img"
+    ARGUMENTS = StableDiffusionProcessing.ARGUMENTS | DEFAULTS["arguments"][TAB]
     RUNNING = StableDiffusionProcessing.RUNNING + " mask_for_overlay nmask image_conditioning init_latent init_img_hash"
 
     def __init__(self, sd_model=None, **given):
@@ -204,7 +185,7 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         mask, region = self._mask_and_region() if self.image_mask is not None else (None, None)
         fitted = [self._fitted(picture, mask, region) for picture in self.init_images]
         if opts.img2img_color_correction and self.color_corrections is None:
-            self.color_corrections = [_inpaint.setup_color_correction(picture) for picture in fitted]
+            self.color_corrections = [images.setup_color_correction(picture) for picture in fitted]
         if len(fitted) > self.batch_size:
             raise RuntimeError(f"bad number of images passed: {len(fitted)}; expecting {self.batch_size} or less")
         if len(fitted) == 1:  # one picture for the whole batch, encoded once per row
@@ -220,15 +201,12 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
 
     def _mask_and_region(self):
         """(mask of the generation's size, the rectangle of the picture that is worked on or None for all of it)."""
-        told, mask = self.extra_generation_params, _inpaint.create_binary_mask(self.image_mask, self.mask_round)
-        mask, self.overlay_images = _inpaint.blurred(mask, self.mask_blur_x, self.mask_blur_y), []
+        mask = images.blurred(self.image_mask.convert("L"), self.mask_blur_x, self.mask_blur_y)
+        told, self.overlay_images = self.extra_generation_params, []
         if self.mask_blur_x > 0 or self.mask_blur_y > 0:
             told["Mask blur"] = self.mask_blur_x
         if self.inpaint_full_res:
-            region = _inpaint.region_of(mask, self.inpaint_full_res_padding, self.width / self.height)
-            if region is None:
-                self.comment("The mask is empty, so the picture is made anew as a whole.")
-                return None, None
+            region = images.region_of(mask, self.inpaint_full_res_padding, self.width / self.height)
             self.mask_for_overlay, (left, top, right, bottom) = mask, region
             self.paste_to = left, top, right - left, bottom - top
             told.update({"Inpaint area": "Only masked", "Masked area padding": self.inpaint_full_res_padding})
@@ -246,12 +224,12 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
             return picture
         if self.mask_for_overlay.size != picture.size:
             self.mask_for_overlay = images.resize_image(self.resize_mode, self.mask_for_overlay, *picture.size)
-        self.overlay_images.append(_inpaint.overlay_of(picture, self.mask_for_overlay))
+        self.overlay_images.append(images.overlay_of(picture, self.mask_for_overlay))
         if region is not None:
             picture = images.resize_image(2, picture.crop(region), self.width, self.height)
         if self.inpainting_fill == 0:
             self.extra_generation_params["Masked content"] = "fill"
-        return picture if self.inpainting_fill == 1 else _inpaint.fill(picture, mask)
+        return picture if self.inpainting_fill == 1 else images.fill(picture, mask)
 
     def _mask_latent(self, mask, all_seeds):
         """`mask` (1: keep) and `nmask` (1: new) of the latent, [4, h, w]; fills 2 and 3 put noise or nothing there."""
@@ -280,8 +258,8 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         return torch.cat([small, self.sd_model.get_first_stage_encoding(latent)], dim=1)
 
     def sample(self, conditioning, unconditional_conditioning, seeds, subseeds, subseed_strength, prompts):
-        noise, conds = self.rng.next(), (conditioning, unconditional_conditioning)
-        self._before_sampling(self.init_latent, noise, *conds)
+        x, noise, conds = self.init_latent, self.rng.next(), (conditioning, unconditional_conditioning)
+        self.tell("process_before_every_sampling", x=x, noise=noise, c=conds[0], uc=conds[1])
         told = self.image_conditioning
         made = self.sampler.sample_img2img(self, self.init_latent, noise, *conds, image_conditioning=told)
         if self.mask is None:

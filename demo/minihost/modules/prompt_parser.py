@@ -28,11 +28,11 @@ def edits(prompt: str, steps: int) -> list[tuple[int, str]]:
         number = float(match["when"])
         return min(int(number * steps if "." in match["when"] else number), steps)
 
+    def until(end):
+        return EDIT.sub(lambda found: (found["before"] or "") if end <= when(found) else found["after"], prompt)
+
     ends = sorted({steps} | {end for end in map(when, EDIT.finditer(prompt)) if end > 0})
-    return [
-        (end, EDIT.sub(lambda found: (found["before"] or "") if end <= when(found) else found["after"], prompt))  # noqa: B023
-        for end in ends
-    ]
+    return [(end, until(end)) for end in ends]
 
 
 def get_learned_conditioning(model, prompts, steps, hires_steps=None, use_old_scheduling=False):
@@ -55,15 +55,9 @@ def get_multicond_learned_conditioning(model, prompts, steps, hires_steps=None, 
     """MulticondLearnedConditioning; equal parts are encoded once."""
     parts = [parts_of(prompt) for prompt in prompts]
     texts = list(dict.fromkeys(text for of_prompt in parts for text, _ in of_prompt))
-    conds = get_learned_conditioning(model, texts, steps, hires_steps)
-    known = dict(zip(texts, conds))
-    return MulticondLearnedConditioning(
-        (len(prompts),),
-        [
-            [ComposableScheduledPromptConditioning(known[text], weight) for text, weight in of_prompt]
-            for of_prompt in parts
-        ],
-    )
+    known = dict(zip(texts, get_learned_conditioning(model, texts, steps, hires_steps)))
+    batch = [[ComposableScheduledPromptConditioning(known[text], weight) for text, weight in one] for one in parts]
+    return MulticondLearnedConditioning((len(prompts),), batch)
 
 
 def _at(schedules, step):

@@ -27,9 +27,7 @@ def slerp(val, low, high):
 class ImageRNG:
     """`next()` gives noise [pictures, *shape]: first the start, then what the sampler asks for."""
 
-    def __init__(
-        self, shape, seeds, subseeds=None, subseed_strength=0.0, seed_resize_from_h=0, seed_resize_from_w=0
-    ):  # fmt: skip
+    def __init__(self, shape, seeds, subseeds=None, subseed_strength=0, seed_resize_from_h=0, seed_resize_from_w=0):
         self.shape, self.seeds, self.subseeds = tuple(int(size) for size in shape), seeds, subseeds
         self.subseed_strength, self.resized_from = subseed_strength, (seed_resize_from_h // 8, seed_resize_from_w // 8)
         self.generators = [torch.Generator(_source()).manual_seed(int(seed)) for seed in seeds]
@@ -49,12 +47,10 @@ class ImageRNG:
         noise = _seeded(seed, small, generator if small == self.shape else None)
         if other is not None:
             noise = slerp(self.subseed_strength, noise, other)
-        return noise if small == self.shape else _centred(noise, _seeded(seed, self.shape, generator))
-
-
-def _centred(noise: torch.Tensor, canvas: torch.Tensor) -> torch.Tensor:
-    """`noise` in the middle of `canvas` [C, H, W]; what stands out is cut off."""
-    more = [canvas.shape[side] - noise.shape[side] for side in (2, 1)]
-    around = [part for size in more for part in (size // 2, size - size // 2)]
-    inside = functional.pad(torch.ones_like(noise), around) > 0
-    return torch.where(inside, functional.pad(noise, around), canvas)
+        if small == self.shape:
+            return noise
+        # noise of another size stands in the middle, and what stands out is cut off
+        more = [self.shape[side] - small[side] for side in (2, 1)]
+        around = [part for size in more for part in (size // 2, size - size // 2)]
+        inside = functional.pad(torch.ones_like(noise), around) > 0
+        return torch.where(inside, functional.pad(noise, around), _seeded(seed, self.shape, generator))

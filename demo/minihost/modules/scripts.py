@@ -6,7 +6,7 @@ list (whose `show` is not AlwaysVisible) are left out.
 
 from __future__ import annotations
 
-import importlib.machinery
+import functools
 import importlib.util
 import inspect
 import json
@@ -23,11 +23,9 @@ from modules.paths import cmd_opts, data_path, script_path
 ScriptFile = namedtuple("ScriptFile", "basedir filename path")
 AlwaysVisible = object()
 # Those that are given `p`, what the host adds, and the values of the script's components.
-HOOKS = (
-    "setup before_process process before_process_batch after_extra_networks_activate process_batch post_sample "
-    "process_before_every_sampling on_mask_blend postprocess_batch postprocess_batch_list postprocess_image "
-    "postprocess_maskoverlay postprocess_image_after_composite postprocess before_hr"
-).split()
+HOOKS = """setup before_process process before_process_batch after_extra_networks_activate process_batch post_sample
+    process_before_every_sampling on_mask_blend postprocess_batch postprocess_batch_list postprocess_image
+    postprocess_maskoverlay postprocess_image_after_composite postprocess before_hr""".split()
 
 
 class Script:
@@ -69,13 +67,13 @@ def load_scripts():
     classes = []
     for file in list_scripts("scripts", ".py"):
         sys.path.insert(0, file.basedir)
-        loader = importlib.machinery.SourceFileLoader(file.filename, file.path)
-        module = importlib.util.module_from_spec(importlib.util.spec_from_loader(file.filename, loader))
+        spec = importlib.util.spec_from_file_location(file.filename, file.path)
+        module = importlib.util.module_from_spec(spec)
         try:
-            loader.exec_module(module)
+            spec.loader.exec_module(module)
             scripts_data.append(SimpleNamespace(module=module, path=file.path))
-            found = [one for one in vars(module).values() if inspect.isclass(one) and issubclass(one, Script)]
-            classes += [(one, file.path) for one in found]
+            found = filter(inspect.isclass, vars(module).values())
+            classes += [(one, file.path) for one in found if issubclass(one, Script)]
         except Exception:
             errors.report(f"{file.path} could not be loaded", exc_info=True)
         finally:
@@ -87,8 +85,7 @@ def blended(p, latent, mask, nmask, init_latent, **more):
     """`latent` where the mask says new, the picture's latent elsewhere; after the scripts' `on_mask_blend`."""
     args = SimpleNamespace(current_latent=latent, mask=mask, nmask=nmask, init_latent=init_latent, **more)
     args.blended_latent, args.is_final_blend = init_latent * mask + latent * nmask, args.denoiser is None
-    if p.scripts is not None:
-        p.scripts.on_mask_blend(p, args)
+    p.tell("on_mask_blend", args)
     return args.blended_latent
 
 
@@ -148,9 +145,9 @@ class ScriptRunner:
         """`runner.HOOK(p, ...)` calls the hook of every script."""
         if hook not in HOOKS:
             raise AttributeError(hook)
-        return lambda p, *given, **named: self._call(hook, p, given, named)
+        return functools.partial(self._call, hook)
 
-    def _call(self, hook, p, given, named):
+    def _call(self, hook, p, *given, **named):
         for script in list(self.alwayson_scripts):
             if getattr(type(script), hook) is _does_nothing:
                 continue
@@ -163,12 +160,9 @@ class ScriptRunner:
 def _described(component):
     """What /sdapi/v1/script-info says of a component."""
     numbers = {key: getattr(component, key, None) for key in ("value", "minimum", "maximum", "step")}
-    choices = [
-        choice[0] if isinstance(choice, tuple) else choice for choice in getattr(component, "choices", None) or ()
-    ]
+    choices = [one[0] if isinstance(one, tuple) else one for one in getattr(component, "choices", None) or ()]
     return {"label": component.label or "", **numbers, "choices": list(map(str, choices)) or None}
 
 
-scripts_txt2img: ScriptRunner = None
-scripts_img2img: ScriptRunner = None
-scripts_current: ScriptRunner = None  # of the tab whose components are being made
+scripts_txt2img = scripts_img2img = None  # the runners of the tabs
+scripts_current = None  # that of the tab whose components are being made

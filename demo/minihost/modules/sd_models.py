@@ -1,18 +1,21 @@
-"""Checkpoints: listed, chosen, loaded. One of the same layout is loaded into the model object that is there."""
+"""Checkpoints: listed, chosen, loaded. One of the same layout is loaded into the model object that is there. And a VAE
+other than the checkpoint's own, by the setting "sd_vae", which is a file's name."""
 
 from __future__ import annotations
 
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
-from modules import _model, devices, extra_networks, hashes, paths, sd_vae, shared
+from modules import _model, devices, extra_networks, hashes, paths, shared
 from safetensors.torch import load_file
 
 checkpoints_list: dict[str, CheckpointInfo] = {}  # by title
 checkpoint_aliases: dict[str, CheckpointInfo] = {}  # by everything that a request may call it
 FOLDER = os.path.join(paths.models_path, "Stable-diffusion")
+_vae = SimpleNamespace(file=None, own=None)  # the file whose weights are in the model; a copy of those they replaced
 
 
 class CheckpointInfo:
@@ -83,14 +86,32 @@ def reload_model_weights():
         model = _model.LatentDiffusion(layout).eval().requires_grad_(False)
     extra_networks.forget()
     model.load_state_dict(tensors, strict=False)  # other programs leave out or add buffers
-    model.is_sdxl = any(key.startswith("conditioner.") for key in tensors)
-    model.is_sd2 = any(key.startswith("cond_stage_model.model.") for key in tensors)
-    model.is_sd1 = not (model.is_sd2 or model.is_sdxl)
+    for flag, prefix in (("is_sdxl", "conditioner."), ("is_sd2", "cond_stage_model.model.")):
+        setattr(model, flag, any(key.startswith(prefix) for key in tensors))
     model.alphas_cumprod_original = model.alphas_cumprod.clone()
     info.calculate_shorthash()
     model.sd_checkpoint_info, model.sd_model_checkpoint, model.sd_model_hash = info, info.filename, info.shorthash
     model_data.sd_model = model.to(devices.device)
     shared.opts.data["sd_model_checkpoint"] = info.title
-    sd_vae.checkpoint_loaded(model)
+    _vae.file = _vae.own = None
+    reload_vae_weights()
     with torch.no_grad():
         model.cond_stage_model_empty_prompt = model.get_learned_conditioning([""])
+
+
+def loaded_vae():
+    """(name, hash) of the VAE that is used instead of the checkpoint's own, or (None, None)."""
+    name = _vae.file and _vae.file.name
+    return name, name and hashes.sha256(_vae.file, name)[:10]
+
+
+def reload_vae_weights():
+    """Puts the wanted VAE into the model, or the checkpoint's own back."""
+    vae, wanted = model_data.sd_model.first_stage_model, Path(paths.models_path, "VAE", shared.opts.sd_vae)
+    wanted = wanted if wanted.is_file() else None
+    if wanted == _vae.file:
+        return
+    if _vae.own is None:
+        _vae.own = {key: tensor.clone() for key, tensor in vae.state_dict().items()}
+    vae.load_state_dict(load_file(wanted) if wanted else _vae.own)
+    _vae.file = wanted

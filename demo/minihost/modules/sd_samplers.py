@@ -1,32 +1,76 @@
-"""The samplers by name: those of k-diffusion on the host's sigma tables, and DDIM."""
+"""The samplers by name: those of k-diffusion with the noise schedules by name, and DDIM."""
 
 import functools
 import inspect
-import re
+from collections import namedtuple
 
-import k_diffusion.external
+import numpy as np
 import torch
-from k_diffusion import sampling
-from modules import devices, sd_schedulers, shared
-from modules.sd_samplers_cfg_denoiser import CFGDenoiser
-from modules.sd_samplers_common import Sampler, SamplerData, sample_to_image, samples_to_image_grid  # noqa: F401
+from k_diffusion import external, sampling
+from modules import devices, shared
+from modules.sd_samplers_common import CFGDenoiser, Sampler, SamplerData, sample_to_image  # noqa: F401
+from scipy.stats import beta
+
+# `function(n, lowest sigma, highest sigma, model)` gives n + 1 sigmas, falling, the last one 0
+Scheduler = namedtuple("Scheduler", "name label function")
+AYS_SD15 = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)  # published, ten steps
 
 
-class CFGDenoiserKDiffusion(CFGDenoiser):
-    def wrapped(self, model):
-        kind = "CompVisVDenoiser" if model.parameterization == "v" else "CompVisDenoiser"
-        return getattr(k_diffusion.external, kind)(model)
+def _ending_in_0(sigmas_of):
+    """The function of a scheduler, from one that gives the n sigmas before the last."""
+    return lambda *given: torch.tensor([*map(float, sigmas_of(*given)), 0.0])
+
+
+def _times(model, low, high, count):
+    """Sigmas at evenly spaced timesteps."""
+    first, last = (model.sigma_to_t(torch.tensor(sigma)) for sigma in (high, low))
+    return [model.t_to_sigma(time) for time in torch.linspace(first, last, count)]
+
+
+def _align_your_steps(n, low, high, model):
+    published = np.arange(len(AYS_SD15))
+    return np.exp(np.interp(np.linspace(0, published[-1], n), published, np.log(AYS_SD15)))
+
+
+def _beta(n, low, high, model):
+    """At even quantiles of a beta distribution (arXiv 2407.12173)."""
+    return low + (high - low) * beta.ppf(np.linspace(1, 0, n), 0.6, 0.6)
+
+
+def _kl_optimal(n, low, high, model):
+    """Even in the angle whose tangent sigma is (Align Your Steps, arXiv 2404.14507); the last one is not 0."""
+    first, last = (torch.tensor(sigma).atan() for sigma in (high, low))
+    return (first + torch.linspace(0, 1, n + 1) * (last - first)).tan()
+
+
+FUNCTIONS = {
+    "Automatic": None,  # what the sampler prefers
+    "Uniform": lambda n, low, high, model: model.get_sigmas(n),
+    "Karras": lambda n, low, high, model: sampling.get_sigmas_karras(n, low, high),
+    "Exponential": lambda n, low, high, model: sampling.get_sigmas_exponential(n, low, high),
+    "Polyexponential": lambda n, low, high, model: sampling.get_sigmas_polyexponential(n, low, high),
+    "SGM Uniform": _ending_in_0(lambda n, low, high, model: _times(model, low, high, n + 1)[:-1]),
+    "KL Optimal": _kl_optimal,
+    "Align Your Steps": _ending_in_0(_align_your_steps),
+    "Simple": _ending_in_0(lambda n, low, high, model: model.sigmas.flip(0)[torch.arange(n) * len(model.sigmas) // n]),
+    "Normal": _ending_in_0(lambda n, low, high, model: _times(model, low, high, n)),
+    "DDIM": _ending_in_0(lambda n, low, high, model: model.sigmas[1 :: max(len(model.sigmas) // n, 1)].flip(0)),
+    "Beta": _ending_in_0(_beta),
+}
+schedulers = [Scheduler(label.lower().replace(" ", "_"), label, function) for label, function in FUNCTIONS.items()]
+schedulers_map = {name: one for one in schedulers for name in (one.name, one.label)}
 
 
 class KDiffusionSampler(Sampler):
     def __init__(self, function, sd_model):
-        super().__init__(getattr(sampling, f"sample_{function}"), CFGDenoiserKDiffusion(self))
+        super().__init__(getattr(sampling, f"sample_{function}"), CFGDenoiser(self, external.CompVisDenoiser(sd_model)))
+        self.range = self.model_wrap.sigmas[0].item(), self.model_wrap.sigmas[-1].item()
 
     def get_sigmas(self, p, steps):
         """[steps + 1] on the CPU, by the scheduler that `p` names or the sampler prefers."""
         own, params = self.config.options, p.extra_generation_params
         name = (p.hr_scheduler if p.is_hr_pass else p.scheduler) or "Automatic"
-        scheduler = sd_schedulers.schedulers_map.get(own.get("scheduler") if name == "Automatic" else name)
+        scheduler = schedulers_map.get(own.get("scheduler") if name == "Automatic" else name)
         count = steps + (drop := own.get("discard_next_to_last_sigma", False))
         if scheduler is None or scheduler.function is None:
             sigmas = self.model_wrap.get_sigmas(count)
@@ -35,12 +79,9 @@ class KDiffusionSampler(Sampler):
                 params["Schedule type"] = scheduler.label
             elif params.get("Schedule type") != scheduler.label:
                 params["Hires schedule type"] = scheduler.label
-            sigmas = scheduler.function(count, *self._range(), self.model_wrap)
+            sigmas = scheduler.function(count, *self.range, self.model_wrap)
         keep = [number for number in range(len(sigmas)) if not drop or number != len(sigmas) - 2]
         return sigmas[keep].cpu()
-
-    def _range(self):
-        return self.model_wrap.sigmas[0].item(), self.model_wrap.sigmas[-1].item()
 
     def _arguments(self, p, x, sigmas, whole, limits):
         """Keyword arguments of `func`: of the sigma tables, those it takes."""
@@ -57,7 +98,7 @@ class KDiffusionSampler(Sampler):
     def from_noise(self, p, x, steps):
         sigmas = self.get_sigmas(p, steps)
         start = x * sigmas[0]
-        return start, self._arguments(p, start, sigmas, sigmas, self._range())
+        return start, self._arguments(p, start, sigmas, sigmas, self.range)
 
     def from_latent(self, p, x, noise, steps, made):
         whole = self.get_sigmas(p, steps)
@@ -80,10 +121,7 @@ class CFGDenoiserTimesteps(CFGDenoiser):
     """`sigma` is the timestep here, and the model predicts noise."""
 
     mask_before_denoising = True
-
-    def wrapped(self, model):
-        self.alphas = model.alphas_cumprod
-        return PredictsNoise(model)
+    alphas = property(lambda self: self.inner_model.inner_model.alphas_cumprod)
 
     def get_pred_x0(self, x_in, x_out, sigma):
         alpha = self.alphas[sigma.long()].view(-1, 1, 1, 1)
@@ -108,7 +146,7 @@ class CompVisSampler(Sampler):
     eta_setting, eta_in_infotext, eta_default = "eta_ddim", "Eta DDIM", 0.0
 
     def __init__(self, sd_model):
-        super().__init__(ddim, CFGDenoiserTimesteps(self))
+        super().__init__(ddim, CFGDenoiserTimesteps(self, PredictsNoise(sd_model)))
 
     def _timesteps(self, steps):
         return torch.arange(1000, device=devices.device)[:: 1000 // steps].add(1).clamp(max=999)
@@ -122,35 +160,23 @@ class CompVisSampler(Sampler):
         return alpha.sqrt() * x + (1 - alpha).sqrt() * noise, {"timesteps": times[:made]}
 
 
-OPTIONS = {"brown": {"brownian_noise": True}, "second": {"second_order": True}, "heun": {"solver_type": "heun"}}
-OPTIONS |= {name: {"scheduler": name} for name in ("karras", "exponential")}
-OPTIONS["discard"] = {"discard_next_to_last_sigma": True}
-# label, k-diffusion's function, keys of OPTIONS
-TABLE = """
-    DPM++ 2M           dpmpp_2m            karras
-    DPM++ SDE          dpmpp_sde           karras second brown
-    DPM++ 2M SDE       dpmpp_2m_sde        exponential brown
-    DPM++ 2M SDE Heun  dpmpp_2m_sde        exponential brown heun
-    DPM++ 2S a         dpmpp_2s_ancestral  karras second
-    DPM++ 3M SDE       dpmpp_3m_sde        exponential discard brown
-    Euler a            euler_ancestral
-    Euler              euler
-    LMS                lms
-    Heun               heun                second
-    DPM2               dpm_2               karras discard second
-    DPM2 a             dpm_2_ancestral     karras discard second
-    DPM fast           dpm_fast
-    DPM adaptive       dpm_adaptive"""
-
-
-def _data(label, function, words=""):
-    options = {key: value for word in words.split() for key, value in OPTIONS[word].items()}
-    return SamplerData(label, functools.partial(KDiffusionSampler, function), options)
-
-
-all_samplers = [_data(*re.split(r"\s{2,}", line.strip())) for line in TABLE.strip().splitlines()]
-all_samplers.append(SamplerData("DDIM", CompVisSampler, {}))
-all_samplers_map = {data.name: data for data in all_samplers}
+KARRAS, EXPONENTIAL, SECOND = {"scheduler": "karras"}, {"scheduler": "exponential"}, {"second_order": True}
+BROWN, HEUN, DISCARD = {"brownian_noise": True}, {"solver_type": "heun"}, {"discard_next_to_last_sigma": True}
+TABLE = {  # k-diffusion's function, and what the sampler wishes
+    "DPM++ 2M": ("dpmpp_2m", KARRAS), "DPM++ SDE": ("dpmpp_sde", KARRAS | SECOND | BROWN),
+    "DPM++ 2M SDE": ("dpmpp_2m_sde", EXPONENTIAL | BROWN),
+    "DPM++ 2M SDE Heun": ("dpmpp_2m_sde", EXPONENTIAL | BROWN | HEUN),
+    "DPM++ 2S a": ("dpmpp_2s_ancestral", KARRAS | SECOND),
+    "DPM++ 3M SDE": ("dpmpp_3m_sde", EXPONENTIAL | DISCARD | BROWN),
+    "Euler a": ("euler_ancestral", {}), "Euler": ("euler", {}), "LMS": ("lms", {}), "Heun": ("heun", SECOND),
+    "DPM2": ("dpm_2", KARRAS | DISCARD | SECOND), "DPM2 a": ("dpm_2_ancestral", KARRAS | DISCARD | SECOND),
+    "DPM fast": ("dpm_fast", {}), "DPM adaptive": ("dpm_adaptive", {}),
+}  # fmt: skip
+all_samplers_map = {
+    label: SamplerData(label, functools.partial(KDiffusionSampler, function), options)
+    for label, (function, options) in TABLE.items()
+}
+all_samplers_map["DDIM"] = SamplerData("DDIM", CompVisSampler, {})
 
 
 def create_sampler(name, model):
@@ -163,6 +189,6 @@ def create_sampler(name, model):
 
 def get_sampler_and_scheduler(sampler_name, scheduler_name):
     """The names where they are known, else the first sampler's and "Automatic"."""
-    sampler = all_samplers_map.get(sampler_name, all_samplers[0])
-    scheduler = sd_schedulers.schedulers_map.get(scheduler_name)
+    sampler = all_samplers_map.get(sampler_name, all_samplers_map["DPM++ 2M"])
+    scheduler = schedulers_map.get(scheduler_name)
     return sampler.name, scheduler.label if scheduler else "Automatic"

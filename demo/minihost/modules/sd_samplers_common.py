@@ -1,13 +1,19 @@
-"""What all samplers share; pictures to latents and back."""
+"""What all samplers share: classifier-free guidance, and one sampling; pictures to latents and back.
+
+F pictures, prompts of n parts (AND): the positive rows stand picture by picture (picture 0 part 0, picture 0 part 1,
+...), then one negative row per picture. They go through the UNet in one call, or in several of equal prompt length;
+NGMS and skip-early-CFG leave the negative rows out.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections import namedtuple
+from types import SimpleNamespace
 
 import k_diffusion.sampling
 import torch
-from modules import devices, images, shared
+from modules import devices, images, prompt_parser, script_callbacks, scripts, shared
 from modules.shared import opts, state
 from PIL import Image
 
@@ -38,22 +44,85 @@ def samples_to_image_grid(samples, approximation=None):
     return images.image_grid([sample_to_image(samples, number) for number in range(len(samples))])
 
 
-def _part_of_the_steps(p, steps=None):
-    """(steps of the whole schedule, how many of its last steps are made less one)."""
-    strength = min(p.denoising_strength, 0.999)
-    if steps is None:
-        return p.steps, int(p.steps * strength)
-    return (int(steps / strength) if strength > 0 else 0), steps - 1
+class CFGDenoiser(torch.nn.Module):
+    mask_before_denoising = False  # blend the known part in before the model instead of after it
 
+    def __init__(self, sampler, inner_model):
+        super().__init__()
+        vars(self).update(dict.fromkeys("p mask nmask init_latent total_steps".split()), sampler=sampler, step=0)
+        self.inner_model, self.padded_cond_uncond = inner_model, False
 
-class PictureNoise:
-    """Stands in for `torch` inside k-diffusion: `randn_like` draws from the pictures' own seeds."""
+    def get_pred_x0(self, x_in, x_out, sigma):
+        """The clean latent that an output of the wrapped model means."""
+        return x_out
 
-    def __init__(self, p):
-        self.randn_like = lambda x: p.rng.next()
+    def forward(self, x, sigma, uncond, cond, cond_scale, s_min_uncond, image_cond):
+        if state.interrupted or state.skipped:
+            raise InterruptedException
+        now = {"sampling_step": state.sampling_step, "total_sampling_steps": state.sampling_steps}
+        compositions, positive = prompt_parser.reconstruct_multicond_batch(cond, self.step)
+        if self.mask_before_denoising and self.mask is not None:
+            x = self._blended(x, sigma)
+        of = [picture for picture, parts in enumerate(compositions) for _ in parts] + list(range(len(x)))
+        rows = SimpleNamespace(x=x[of], image_cond=image_cond[of], sigma=sigma[of], denoiser=self, **now)
+        rows.text_cond, rows.text_uncond = positive, prompt_parser.reconstruct_cond_batch(uncond, self.step)
+        script_callbacks.cfg_denoiser_callback(rows)
+        alone = self._without_negative(sigma, s_min_uncond)
+        firsts = [parts[0][0] for parts in compositions]
+        out = self._predicted(rows, len(x), alone)
+        if alone:  # what is subtracted is then the first part itself
+            out, cond_scale = torch.cat([out, out[firsts]]), 1.0
+        script_callbacks.cfg_denoised_callback(SimpleNamespace(x=out, inner_model=self.inner_model, **now))
+        guided = self.combine_denoised(out, compositions, rows.text_uncond, cond_scale)
+        if self.mask is not None and not self.mask_before_denoising:
+            guided = self._blended(guided, sigma)
+        state.current_latent = self.sampler.last_latent = self.get_pred_x0(rows.x[firsts], out[firsts], sigma)
+        after = SimpleNamespace(x=guided, **now)
+        script_callbacks.cfg_after_cfg_callback(after)
+        self.step += 1
+        return after.x
 
-    def __getattr__(self, name):
-        return getattr(torch, name)
+    def _without_negative(self, sigma, s_min_uncond):
+        told = self.p.extra_generation_params
+        if opts.skip_early_cond and self.step / self.total_steps <= opts.skip_early_cond:
+            told["Skip Early CFG"] = opts.skip_early_cond
+            return True
+        if 0 < s_min_uncond > sigma[0] and (opts.s_min_uncond_all or self.step % 2 == 1):
+            told.update({"NGMS": s_min_uncond, **({"NGMS all steps": True} if opts.s_min_uncond_all else {})})
+            return True
+        return False
+
+    def _predicted(self, rows, pictures, alone):
+        """What the model says of every row (of the positive ones where `alone`)."""
+        texts = [rows.text_cond, rows.text_uncond]
+        lengths = [text.shape[1] for text in texts]
+        if opts.pad_cond_uncond and lengths[0] != lengths[1]:
+            self.padded_cond_uncond, empty = True, shared.sd_model.cond_stage_model_empty_prompt
+            missing = [(max(lengths) - length) // empty.shape[1] for length in lengths]
+            texts = [torch.cat([text, empty.repeat(len(text), n, 1)], dim=1) for text, n in zip(texts, missing)]
+        if alone:
+            texts.pop()
+        elif texts[0].shape[1] == texts[1].shape[1]:
+            texts = [torch.cat(texts)]
+        size = pictures if not opts.batch_cond_uncond else len(texts[0]) if len(texts) == 1 else 2 * pictures
+        out, start = [], 0
+        for part in (part for text in texts for part in text.split(size)):
+            these = slice(start, start + len(part))
+            conds = {"c_crossattn": [part], "c_concat": [rows.image_cond[these]]}
+            out.append(self.inner_model(rows.x[these], rows.sigma[these], cond=conds))
+            start += len(part)
+        return torch.cat(out)
+
+    def combine_denoised(self, x_out, conds_list, uncond, cond_scale):
+        """Negative + scale * sum over parts of weight * (part - negative), per picture."""
+        guided = []
+        for base, parts in zip(x_out[len(x_out) - len(uncond) :], conds_list):
+            pulls = [(x_out[row] - base) * (cond_scale * weight) for row, weight in parts]
+            guided.append(sum(pulls, start=base))
+        return torch.stack(guided)
+
+    def _blended(self, latent, sigma):
+        return scripts.blended(self.p, latent, self.mask, self.nmask, self.init_latent, denoiser=self, sigma=sigma)
 
 
 class Sampler:
@@ -71,33 +140,31 @@ class Sampler:
 
     def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
         """From noise `x`, unit variance."""
-        self._initialize(p)
         start, arguments = self.from_noise(p, x, steps or p.steps)
         conds = conditioning, unconditional_conditioning, image_conditioning
-        return self._run(start, start, steps or p.steps, conds, arguments)
+        return self._run(p, start, start, steps or p.steps, conds, arguments)
 
     def sample_img2img(
         self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None
     ):  # fmt: skip
-        """From the latent `x`, noised by p.denoising_strength."""
-        self._initialize(p)
-        total, made = _part_of_the_steps(p, steps)
+        """From the latent `x`, noised by p.denoising_strength: of `total` steps the last `made` + 1."""
+        strength = min(p.denoising_strength, 0.999)
+        total, made = p.steps, int(p.steps * strength)
+        if steps is not None:
+            total, made = int(steps / strength) if strength > 0 else 0, steps - 1
         start, arguments = self.from_latent(p, x, noise, total, made)
         self.model_wrap_cfg.init_latent = x
         conds = conditioning, unconditional_conditioning, image_conditioning
-        return self._run(start, x, made + 1, conds, arguments)
+        return self._run(p, start, x, made + 1, conds, arguments)
 
-    def _initialize(self, p):
-        """Takes over what `p` says."""
-        self.p = p
-        vars(self.model_wrap_cfg).update(p=p, step=0, mask=getattr(p, "mask", None), nmask=getattr(p, "nmask", None))
-        k_diffusion.sampling.torch = PictureNoise(p)
-        self.eta = getattr(opts, self.eta_setting) if p.eta is None else p.eta
-
-    def _run(self, x, latent, steps, conds, arguments):
+    def _run(self, p, x, latent, steps, conds, arguments):
         """`func` from `x`; when it is interrupted, the last latent (`latent` before there is one). `conds`: (positive,
         negative, of the picture)."""
-        p, denoiser, self.last_latent = self.p, self.model_wrap_cfg, latent
+        # k-diffusion's noise comes from the pictures' own seeds
+        k_diffusion.sampling.torch = SimpleNamespace(**{**vars(torch), "randn_like": lambda x: p.rng.next()})
+        self.p, denoiser, self.last_latent = p, self.model_wrap_cfg, latent
+        vars(denoiser).update(p=p, step=0, mask=getattr(p, "mask", None), nmask=getattr(p, "nmask", None))
+        self.eta = getattr(opts, self.eta_setting) if p.eta is None else p.eta
         if "eta" in inspect.signature(self.func).parameters:
             arguments["eta"] = self.eta
             if self.eta != self.eta_default:

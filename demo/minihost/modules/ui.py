@@ -1,15 +1,15 @@
 """The page: two tabs for generating, and PNG Info. Ids are the WebUI's, where extensions look for them."""
 
+import contextlib
 import html
 import json
 
 import gradio as gr
 import gradio.utils
-from modules import _tasks, errors, images, infotext_utils, processing, scripts, sd_models, sd_samplers
+from modules import _page, errors, images, infotext_utils, processing, scripts, sd_models
 from modules.infotext_utils import ParamBinding
-from modules.sd_schedulers import FUNCTIONS
+from modules.sd_samplers import FUNCTIONS, all_samplers_map
 from modules.shared import opts, state
-from modules.ui_common import create_refresh_button
 from modules.ui_components import FormRow, ToolButton
 
 gradio.utils.version_check = lambda: None  # nothing is asked of the network
@@ -24,9 +24,10 @@ def create_ui():
     tabs = {"txt2img": Tab("txt2img").blocks, "img2img": Tab("img2img").blocks, "PNG Info": _info_tab()}
     with gr.Blocks(theme=gr.themes.Base(), analytics_enabled=False, title="Stable Diffusion (minihost)") as page:
         with FormRow(elem_id="quicksettings"):
-            shown = {"value": lambda: opts.sd_model_checkpoint, "label": "Checkpoint", **_choices()}
-            chosen = gr.Dropdown(elem_id="setting_sd_model_checkpoint", **shown)
-            create_refresh_button(chosen, sd_models.list_models, _choices, "refresh_sd_model_checkpoint")
+            names = list(sd_models.checkpoints_list)
+            chosen = gr.Dropdown(
+                names, value=lambda: opts.sd_model_checkpoint, label="Checkpoint", elem_id="setting_sd_model_checkpoint"
+            )
             everything = gr.Textbox(lambda: json.dumps(opts.all()), elem_id="settings_json", visible=False)
             chosen.select(_choose_checkpoint, inputs=[chosen], outputs=[everything], show_progress=False)
         infotext_utils.connect_paste_params_buttons()
@@ -37,22 +38,10 @@ def create_ui():
     return page
 
 
-def _choices():
-    return {"choices": list(sd_models.checkpoints_list)}
-
-
 def _choose_checkpoint(title):
     opts.set("sd_model_checkpoint", title)
     opts.save()
     return json.dumps(opts.all())
-
-
-def _interrupt():
-    """The first press in a job of several parts ends it after the part that runs."""
-    if state.job_count > 1 and not state.stopping_generation:
-        state.stop_generating()
-    else:
-        state.interrupt()
 
 
 class Tab:
@@ -92,7 +81,7 @@ class Tab:
             with gr.Column():
                 self.generate = gr.Button("Generate", variant="primary", elem_id=f"{name}_generate")
                 with gr.Row():
-                    for word, function in (("interrupt", _interrupt), ("skip", state.skip)):
+                    for word, function in (("interrupt", state.interrupt), ("skip", state.skip)):
                         button = gr.Button(word.title(), elem_id=f"{name}_{word}")
                         button.click(function, queue=False, show_progress=False)
                 with gr.Row(elem_id=f"{name}_tools"):
@@ -112,16 +101,12 @@ class Tab:
 
     def _slider(self, key, label, low, high, value, step=1):
         part = "batch_count" if key == "n_iter" else key
-        slider = gr.Slider(low, high, value=value, step=step, label=label, elem_id=f"{self.name}_{part}")
-        self.fields[key] = slider
+        self.fields[key] = gr.Slider(low, high, value=value, step=step, label=label, elem_id=f"{self.name}_{part}")
 
     def _settings(self):
-        samplers, schedulers = list(sd_samplers.all_samplers_map), list(FUNCTIONS)
+        shown = ("sampler_name", "sampling", "Sampling method"), ("scheduler", "scheduler", "Schedule type")
         with FormRow():
-            for key, part, label, names in (
-                ("sampler_name", "sampling", "Sampling method", samplers),
-                ("scheduler", "scheduler", "Schedule type", schedulers),
-            ):
+            for (key, part, label), names in zip(shown, (list(all_samplers_map), list(FUNCTIONS))):
                 self.fields[key] = gr.Dropdown(names, value=names[0], label=label, elem_id=f"{self.name}_{part}")
             self._slider("steps", "Sampling steps", 1, 150, 20)
         with FormRow():
@@ -146,7 +131,7 @@ class Tab:
     def _generate(self, task, request: gr.Request, *given):
         """(pictures, infotext, comments or what went wrong)"""
         try:
-            with _tasks.job(task, self.name):
+            with _page.job(task, self.name):
                 return self._made(request.username, *given)
         except Exception as error:
             errors.report("a job of the page failed", exc_info=True)
@@ -160,13 +145,9 @@ class Tab:
             kind, inpaints = processing.StableDiffusionProcessingImg2Img, mode == 1 and masked is not None
             values.update(init_images=[masked["image"] if inpaints else plain], inpainting_fill=1)
             values.update(mask=masked["mask"] if inpaints else None, inpaint_full_res=False)
-        samples, grids = (getattr(opts, f"outdir_{self.name}_{what}") for what in ("samples", "grids"))
-        p = kind(outpath_samples=opts.outdir_samples or samples, outpath_grids=grids, **values)
-        p.user, p.scripts, p.script_args = user, self.runner, args
-        try:
+        with contextlib.closing(kind(**values)) as p:
+            p.user, p.scripts, p.script_args = user, self.runner, args
             done = processing.process_images(p)
-        finally:
-            p.close()
         return done.images, _paragraph(done.info), _paragraph(done.comments)
 
 

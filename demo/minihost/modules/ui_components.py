@@ -42,21 +42,20 @@ class InputAccordion(gr.Checkbox):
 
 
 def _telling(make):
+    def tell(when, component, kwargs):
+        getattr(script_callbacks, f"{when}_component_callback")(component, **kwargs)
+        if scripts.scripts_current is not None:
+            scripts.scripts_current.tell(f"{when}_component", component, kwargs)
+
     @functools.wraps(make)
     def made(self, *args, tooltip=None, **kwargs):
-        _tell("before", self, kwargs)
+        tell("before", self, kwargs)
         make(self, *args, **kwargs)
         own = self.elem_classes or []
         self.elem_classes = [f"gradio-{self.get_block_name()}", *([own] if isinstance(own, str) else own)]
-        _tell("after", self, kwargs)
+        tell("after", self, kwargs)
 
     return made
-
-
-def _tell(when, component, kwargs):
-    getattr(script_callbacks, f"{when}_component_callback")(component, **kwargs)
-    if scripts.scripts_current is not None:
-        scripts.scripts_current.tell(f"{when}_component", component, kwargs)
 
 
 for _kind in (gr.components.IOComponent, gr.blocks.BlockContext):

@@ -1,27 +1,26 @@
-"""/sdapi/v1: the routes that an extension and its users meet."""
+"""/sdapi/v1: the routes that an extension and its users meet. --api-auth guards the extension's own routes alone."""
 
 import base64
+import contextlib
 import io
 import secrets
 import time
 from typing import Any, Optional
 
-from fastapi import Body, Depends, FastAPI, HTTPException, Request
+from fastapi import Body, FastAPI, HTTPException, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBasic, HTTPBasicCredentials
-from modules import _tasks, errors, images, infotext_utils, processing, script_callbacks, scripts, sd_models, sd_vae
-from modules._options import DEFAULTS
-from modules.sd_samplers import all_samplers
-from modules.sd_schedulers import schedulers
-from modules.shared import cmd_opts, opts, state
+from modules import _page, errors, images, infotext_utils, processing, script_callbacks, scripts, sd_models
+from modules.sd_samplers import all_samplers_map, schedulers
+from modules.shared import DEFAULTS, opts, state
+from PIL import Image, ImageOps
 from pydantic import create_model
 
 
 def decode_base64_to_image(encoding):
-    """base64 or a data URL."""
+    """The picture of base64 or a data URL, turned as its EXIF says."""
     try:
-        return infotext_utils.picture_of(encoding)
+        return ImageOps.exif_transpose(Image.open(io.BytesIO(base64.b64decode(encoding.split(",")[-1]))))
     except Exception as error:
         raise HTTPException(status_code=500, detail="Invalid encoded image") from error
 
@@ -65,11 +64,11 @@ def arguments_of(request, runner, defaults):
     """The scripts' arguments: short lists are filled up with defaults, long ones cut."""
     values, known = list(defaults), {script.title().lower(): script for script in runner.alwayson_scripts}
     wanted = {name: given.get("args", ()) for name, given in (request.alwayson_scripts or {}).items()}
-    for name in [*wanted, *([request.script_name] if request.script_name else [])]:
-        if name.lower() not in known:
-            raise HTTPException(status_code=422, detail=f"Script '{name}' not found")
+    if request.script_name:
+        wanted[request.script_name] = ()
     for name, args in wanted.items():
-        script = known[name.lower()]
+        if (script := known.get(name.lower())) is None:
+            raise HTTPException(status_code=422, detail=f"Script '{name}' not found")
         given = list(args)[: script.args_to - script.args_from]
         values[script.args_from : script.args_from + len(given)] = given
     return values
@@ -80,26 +79,27 @@ class Api:
         answer_errors(app)
         self.default_script_arg_txt2img = scripts.scripts_txt2img.defaults
         self.default_script_arg_img2img = scripts.scripts_img2img.defaults
-        pairs = cmd_opts.api_auth.split(",") if cmd_opts.api_auth else []
-        self.users = dict(pair.split(":", 1) for pair in pairs)
-        guards = [Depends(self.guard)] if self.users else []
-        for method, names in (
-            ("POST", "txt2img img2img png-info interrupt options refresh-checkpoints refresh-vae"),
-            ("GET", "progress options samplers schedulers sd-models scripts script-info"),
-        ):
-            for name in names.split():
-                endpoint = getattr(self, f"{method}_{name.replace('-', '_')}".lower())
-                app.add_api_route(f"/sdapi/v1/{name}", endpoint, methods=[method], dependencies=guards)
+        runners = {"txt2img": scripts.scripts_txt2img, "img2img": scripts.scripts_img2img}
+        every = [script for runner in runners.values() for script in runner.alwayson_scripts]
+        posts = {
+            "txt2img": self.txt2img, "img2img": self.img2img, "png-info": png_info, "options": set_options,
+            "interrupt": state.interrupt, "refresh-checkpoints": sd_models.list_models, "refresh-vae": lambda: None,
+        }  # fmt: skip
+        gets = {
+            "progress": progress, "options": opts.all, "sd-models": models,
+            "samplers": lambda: [{"name": one.name, "options": one.options} for one in all_samplers_map.values()],
+            "schedulers": lambda: [{"name": one.name, "label": one.label} for one in schedulers],
+            "scripts": lambda: {tab: [one.name for one in runners[tab].alwayson_scripts] for tab in runners},
+            "script-info": lambda: [script.api_info for script in every if script.api_info],
+        }  # fmt: skip
+        for method, routes in (("POST", posts), ("GET", gets)):
+            for name, endpoint in routes.items():
+                app.add_api_route(f"/sdapi/v1/{name}", endpoint, methods=[method])
 
-    def guard(self, given: HTTPBasicCredentials = Depends(HTTPBasic())):  # noqa: B008
-        wanted = self.users.get(given.username)
-        if wanted is None or not secrets.compare_digest(wanted.encode(), given.password.encode()):
-            raise HTTPException(401, "Incorrect username or password", {"WWW-Authenticate": "Basic"})
-
-    def post_txt2img(self, request: TextRequest):
+    def txt2img(self, request: TextRequest):
         return self._generate("txt2img", request, {})
 
-    def post_img2img(self, request: ImageRequest):
+    def img2img(self, request: ImageRequest):
         if request.init_images is None:
             raise HTTPException(status_code=404, detail="Init image not found")
         given = {"mask": decode_base64_to_image(request.mask) if request.mask else None}
@@ -115,70 +115,40 @@ class Api:
         given = {**{name: getattr(request, name) for name in KINDS[tab].ARGUMENTS}, **given}
         given.update(do_not_save_samples=unsaved, do_not_save_grid=unsaved)
         given["sampler_name"] = request.sampler_name or request.sampler_index
-        for kind in ("samples", "grids"):
-            given[f"outpath_{kind}"] = getattr(opts, f"outdir_{tab}_{kind}")
-        with _tasks.job(request.force_task_id or f"task({tab}-{secrets.token_hex(4)})", f"scripts_{tab}"):
-            p = KINDS[tab](**given)
-            p.is_api, p.scripts = True, runner
-            try:
-                p.script_args = arguments
-                processed = processing.process_images(p)
-            finally:
-                p.close()
+        task = request.force_task_id or f"task({tab}-{secrets.token_hex(4)})"
+        with _page.job(task, f"scripts_{tab}"), contextlib.closing(KINDS[tab](**given)) as p:
+            p.is_api, p.scripts, p.script_args = True, runner, arguments
+            processed = processing.process_images(p)
         sent = [encode_pil_to_base64(image) for image in processed.images] if request.send_images else []
         return {"images": sent, "parameters": jsonable_encoder(dict(request)), "info": processed.js()}
 
-    def post_png_info(self, image: str = Body(..., embed=True)):
-        infotext, others = images.read_info_from_image(decode_base64_to_image(image))
-        values = infotext_utils.parse_generation_parameters(infotext or "")
-        script_callbacks.infotext_pasted_callback(infotext or "", values)
-        return {"info": infotext or "", "items": others, "parameters": values}
 
-    def get_progress(self, skip_current_image: bool = False):
-        running = state.job_count != 0
-        done, picture = 0.01 + state.share_done() if running else 0, None
-        eta = (time.time() - state.time_start) * (1 / done - 1) if running else 0
-        if running and not skip_current_image:
-            state.set_current_image()
-            picture = encode_pil_to_base64(state.current_image) if state.current_image is not None else None
-        told = {"progress": min(done, 1), "eta_relative": eta, "state": state.dict(), "current_image": picture}
-        return {**told, "textinfo": state.textinfo}
+def png_info(image: str = Body(..., embed=True)):
+    infotext, others = images.read_info_from_image(decode_base64_to_image(image))
+    values = infotext_utils.parse_generation_parameters(infotext or "")
+    script_callbacks.infotext_pasted_callback(infotext or "", values)
+    return {"info": infotext or "", "items": others, "parameters": values}
 
-    def post_interrupt(self):
-        state.interrupt()
-        return {}
 
-    def get_options(self):
-        return opts.all()
+def progress(skip_current_image: bool = False):
+    running = state.job_count != 0
+    done, picture = 0.01 + state.share_done() if running else 0, None
+    eta = (time.time() - state.time_start) * (1 / done - 1) if running else 0
+    if running and not skip_current_image:
+        state.set_current_image()
+        picture = encode_pil_to_base64(state.current_image) if state.current_image is not None else None
+    told = {"progress": min(done, 1), "eta_relative": eta, "state": state.dict(), "current_image": picture}
+    return {**told, "textinfo": state.textinfo}
 
-    def post_options(self, values: dict[str, Any] = Body(...)):  # noqa: B008
-        if values.get("sd_model_checkpoint") is not None:
-            sd_models.checkpoint_named(values["sd_model_checkpoint"])
-        for key, value in values.items():
-            opts.set(key, value, is_api=True)
-        opts.save()
 
-    def get_samplers(self):
-        return [{"name": one.name, "options": one.options} for one in all_samplers]
+def set_options(values: dict[str, Any] = Body(...)):  # noqa: B008
+    if values.get("sd_model_checkpoint") is not None:
+        sd_models.checkpoint_named(values["sd_model_checkpoint"])
+    for key, value in values.items():
+        opts.set(key, value, is_api=True)
+    opts.save()
 
-    def get_schedulers(self):
-        return [{"name": one.name, "label": one.label} for one in schedulers]
 
-    def get_sd_models(self):
-        names = {"title": "title", "model_name": "model_name", "hash": "shorthash", "filename": "filename"}
-        infos = sd_models.checkpoints_list.values()
-        return [{key: getattr(info, name) for key, name in names.items()} for info in infos]
-
-    def post_refresh_checkpoints(self):
-        sd_models.list_models()
-
-    def post_refresh_vae(self):
-        sd_vae.refresh_vae_list()
-
-    def get_scripts(self):
-        runners = {"txt2img": scripts.scripts_txt2img, "img2img": scripts.scripts_img2img}
-        return {tab: [script.name for script in runner.alwayson_scripts] for tab, runner in runners.items()}
-
-    def get_script_info(self):
-        runners = scripts.scripts_txt2img, scripts.scripts_img2img
-        return [script.api_info for runner in runners for script in runner.alwayson_scripts if script.api_info]
+def models():
+    names = "title", "model_name", "hash", "filename"
+    return [{name: getattr(one, name) for name in names} for one in sd_models.checkpoints_list.values()]
