@@ -191,7 +191,7 @@ def test(args: list[str]) -> int:
     if code := lint([]):
         return code
     marks = [] if browser else ["-m", "not browser"]
-    workers = ["-n", str(WORKERS), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    workers = ["-n", str(WORKERS), "--no-loadscope-reorder"]
     return run([python, "-m", "pytest", *workers, *marks, *args], env=environment(PIA_CHROMIUM=browser or ""))
 
 

@@ -13,11 +13,18 @@ ORDER = ("e2e", "scenarios", "host", "parity", "unit")  # the longest first, so 
 ONE_PROCESS = ("e2e", "scenarios")  # folders that share a server; of all others the tests of a file stay together
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own reads the marks
 def pytest_collection_modifyitems(items):
-    """The order, and for pytest-xdist's `--dist loadgroup` what stays together."""
-    here = Path(__file__).parent
-    for item in items:
-        name = item.path.relative_to(here)
-        item.add_marker(pytest.mark.xdist_group(name.parts[0] if name.parts[0] in ONE_PROCESS else str(name)))
-    items.sort(key=lambda item: ORDER.index(item.path.relative_to(here).parts[0]))
+    items.sort(key=lambda item: ORDER.index(item.path.relative_to(Path(__file__).parent).parts[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Which tests one process gets together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return next((folder for folder in ONE_PROCESS if f"tests/{folder}/" in file), file)
+
+    return Together(config, log)

@@ -99,7 +99,7 @@ def measured_host(host: Any, meter: Meter) -> Iterator[None]:
     points = [
         (models, "load_pia_model", "PIA model: load"),
         (model, "encode_first_stage", "condition encode"),
-        (sd_samplers_common.Sampler, "launch_sampling", "sampling"),
+        (sd_samplers_common.Sampler, "_run", "sampling"),
         (processing, "decode_latent_batch", "decode"),
     ]
     with contextlib.ExitStack() as stack:
