@@ -150,11 +150,19 @@ def test_a_list_of_pictures_is_the_clip_of_them(host):
     assert "PIA control clip: 4 pictures " in answer["info"]["infotexts"][0]
 
 
+def test_large_pictures_are_shrunk(host, monkeypatch):
+    from lib_pia.host.generation import control
+
+    monkeypatch.setattr(control, "MAX_SIDE", 32)
+    given = tuple(host.base64(made) for made in (picture(64, 48), picture(16, 24)))
+    assert [frame.size for frame in control._frames(given, 2)] == [(32, 24), (16, 24)]
+
+
 def test_pictures_of_the_page_are_taken_in_the_order_of_their_names(host, tmp_path):
     from lib_pia.host.generation.request import settings_from_args
 
     files = []
-    for name in ("take 10.png", "take 9.png", "take 1.png"):
+    for name in ("m² take 10.png", "m² take 9.png", "m² take 1.png"):
         (tmp_path / name).write_bytes(name.encode())
         files.append(types.SimpleNamespace(name=str(tmp_path / name), orig_name=f"/upload/12ab/{name}"))
     values = {field.name: field.default for field in FIELDS} | {"enabled": True}
@@ -164,8 +172,8 @@ def test_pictures_of_the_page_are_taken_in_the_order_of_their_names(host, tmp_pa
         texts = [given] if isinstance(given, str) else given or []
         return [base64.b64decode(text).decode() for text in texts]
 
-    assert read(files) == ["take 1.png", "take 9.png", "take 10.png"]
-    assert read(files[:1]) == read(files[0]) == ["take 10.png"] and read(None) == read([]) == []
+    assert read(files) == ["m² take 1.png", "m² take 9.png", "m² take 10.png"]
+    assert read(files[:1]) == read(files[0]) == ["m² take 10.png"] and read(None) == read([]) == []
 
 
 def test_calls_of_one_part_and_several(host):

@@ -116,7 +116,10 @@ def _frames(video: str | tuple[str, ...], num_frames: int) -> list:
             f"{MAX_FRAMES} of them, as a clip or as pictures; the first {num_frames} are used."
         )
     if isinstance(video, tuple):
-        return [picture("control_video", text).convert("RGB") for text in video[:num_frames]]
+        frames = [picture("control_video", text).convert("RGB") for text in video[:num_frames]]
+        for frame in frames:
+            frame.thumbnail((MAX_SIDE, MAX_SIDE))  # shrinks only
+        return frames
     return read_clip(file_bytes("control_video", video), max_frames=MAX_FRAMES, max_side=MAX_SIDE)[:num_frames]
 
 

@@ -83,7 +83,7 @@ def _uploaded(files: list) -> str | list[str]:
     """What the page's files hold, as base64 text: one clip, or pictures in the order of their names."""
 
     def name(file: Any) -> list[str | int]:
-        return [int(part) if part.isdigit() else part for part in NUMBERS(Path(file.orig_name).name)]
+        return [int(part) if part.isdecimal() else part for part in NUMBERS(Path(file.orig_name).name)]
 
     texts = [base64.b64encode(Path(file.name).read_bytes()).decode("ascii") for file in sorted(files, key=name)]
     return texts[0] if len(texts) == 1 else texts
