@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests import tiny_models
+from tests.host.clips import watching
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -127,6 +128,20 @@ def host(models):
     opts = started.shared.opts
     opts.data = {key: getattr(opts, key) for key in opts.data_labels}
     return started
+
+
+@pytest.fixture
+def latents(host, request):
+    """latents(settings, ...) -> the latents of a clip like the module's CHAIN (clips.watching)."""
+    with watching(host, request.module.CHAIN) as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def plain(host, request):
+    """The latents of the module's CHAIN as it is."""
+    with watching(host, request.module.CHAIN) as run:
+        return run()
 
 
 @pytest.fixture(autouse=True)

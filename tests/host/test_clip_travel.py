@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from demo.minihost import HostResponseError
-from tests.host.clips import Watcher, animate, animate_text, distance, pixels, still, watching
+from tests.host.clips import Watcher, animate, animate_text, distance, pixels, still
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 
 CHAIN = {"num_frames": 10, "window": 8, "overlap": 2}  # windows at 0 and 2
@@ -33,19 +33,6 @@ def told(host, monkeypatch):
 
     monkeypatch.setattr(script_callbacks, "cfg_denoiser_callback", watched)
     return seen
-
-
-@pytest.fixture
-def latents(host):
-    with watching(host, CHAIN) as run:
-        yield run
-
-
-@pytest.fixture(scope="module")
-def plain(host):
-    """The latents of the chain as it is: of "a cat"."""
-    with watching(host, CHAIN) as run:
-        return run()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.host.clips import SAMPLER_KINDS, animate, animate_text, distance, frames, picture, still, watching
+from tests.host.clips import SAMPLER_KINDS, animate, animate_text, distance, frames, picture, still
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 
 CHAIN = {"num_frames": 14, "window": 8, "overlap": 2}  # windows at 0 and 6
@@ -18,19 +18,6 @@ INPUT = np.asarray(picture()).astype(int)
 MASK = Image.new("L", (64, 64), 0)
 MASK.paste(255, (16, 16, 48, 48))
 MASKED = np.asarray(MASK) > 0
-
-
-@pytest.fixture
-def latents(host):
-    with watching(host, CHAIN) as run:
-        yield run
-
-
-@pytest.fixture(scope="module")
-def plain(host):
-    """The latents of the chain as it is."""
-    with watching(host, CHAIN) as run:
-        return run()
 
 
 @pytest.fixture(scope="module")
