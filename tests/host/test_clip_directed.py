@@ -23,7 +23,6 @@ from tests.host.test_clip_windows import (  # noqa: F401
     at_call,
     break_it,
     conditions,
-    latents,
 )
 
 OTHER = picture().transpose(Image.Transpose.ROTATE_180)
@@ -67,7 +66,7 @@ def test_a_clip_goes_on_from_the_last_frames_of_another(host, clip, old, conditi
     assert np.array_equal(new, whole[8:]) and "PIA continue from: " in answer["info"]["infotexts"][0]
 
 
-def test_going_on_in_windows(host, old, latents):  # noqa: F811
+def test_going_on_in_windows(host, old, latents):
     text, _ = old
     made = latents({"num_frames": 7, "continue_from": text, "window": 8, "overlap": 2})
     assert len(made) == 9 and torch.isfinite(made).all()
@@ -156,7 +155,7 @@ def test_a_brush_without_a_mask_is_refused(host):
     [(animate, {}), (animate, {"prompt": "a cat :0.7 AND a dog :0.5"}), (animate_text, {"sampler_name": "DDIM"})],
     ids=["Euler", "AND", "DDIM"],
 )
-def test_a_slide_whose_windows_see_the_same_is_each_of_them(latents, monkeypatch, clip, request_):  # noqa: F811
+def test_a_slide_whose_windows_see_the_same_is_each_of_them(latents, monkeypatch, clip, request_):
     """With one window twice, the average is that window."""
     from lib_pia.host.generation import request
 
@@ -165,7 +164,7 @@ def test_a_slide_whose_windows_see_the_same_is_each_of_them(latents, monkeypatch
     assert distance(latents({"num_frames": 8, "overlap": None}, clip, **request_), made) < 2e-5
 
 
-def test_the_unet_sees_one_window_at_a_time(host, latents):  # noqa: F811
+def test_the_unet_sees_one_window_at_a_time(host, latents):
     rows = []
     with host.shared.sd_model.model.diffusion_model.register_forward_pre_hook(
         lambda module, args: rows.append(len(args[0]))
@@ -197,7 +196,7 @@ def test_who_follows_the_frames_is_told_those_of_the_call(host, settings, wanted
 
 
 @pytest.mark.parametrize("mask", [False, True])
-def test_slides_with_masks_travel_and_unbatched(host, latents, mask):  # noqa: F811
+def test_slides_with_masks_travel_and_unbatched(host, latents, mask):
     request = {"mask": host.base64(MASK), "inpaint_full_res": False} if mask else {}
     settings, prompt = {**SLIDE, "overlap": 2}, "0: red\n11: blue"
     together = latents(settings, prompt=prompt, **request)
