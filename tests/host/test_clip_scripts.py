@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.host.clips import BASE, SIZE, TITLE, opened, picture, still
+from tests.host.clips import BASE, SIZE, TITLE, animate, opened, picture, still
 
 SETTINGS = {"num_frames": 2, "formats": ["gif"]}
 
@@ -51,6 +51,15 @@ def processing(host):
     yield make
     for p in made:
         p.close()
+
+
+def test_paths_are_whole_where_the_output_folder_is_relative(host, tmp_path, monkeypatch):
+    """The WebUI's own setting is `outputs/img2img-images`, under a folder that a program on the API does not know."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(host.shared.opts.data, "outdir_img2img_samples", "relative")
+    answer = animate(host, SETTINGS, save_images=True, steps=1)
+    path = Path(answer["info"]["pia"][0]["path"])
+    assert path.is_file() and path.is_relative_to(tmp_path / "relative" / "PIA")
 
 
 def test_a_plot_gets_one_clip_per_cell(host, processing):

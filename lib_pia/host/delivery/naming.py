@@ -20,7 +20,8 @@ TRIES = 500  # of a sequence number, as the host's save_image
 
 
 def clip_path(p: Any, clip: int, clips: int, seed: int, frame: Image.Image) -> Path:
-    """The path of a clip's files without suffix, in a folder that exists. Raises HostError where it cannot be made.
+    """The absolute path of a clip's files without suffix, in a folder that exists. Raises HostError where it cannot be
+    made.
 
     `p` is the processing object of the generation, `frame` the clip's first frame.
     """
@@ -28,7 +29,7 @@ def clip_path(p: Any, clip: int, clips: int, seed: int, frame: Image.Image) -> P
     # the host's patterns count pictures; here a clip is one picture of a batch of one
     with lent(p, batch_size=1, n_iter=clips, iteration=clip, batch_index=0):
         names = images.FilenameGenerator(p, seed, prompt, frame)
-        folder = Path(_base_folder(p))
+        folder = Path(_base_folder(p)).absolute()
         if opts.save_to_dirs:
             folder = folder / _shortened(
                 names.apply(opts.directories_filename_pattern or "[prompt_words]").strip(" ").rstrip("\\/"), 0
