@@ -16,9 +16,10 @@ from lib_pia.schedule import linear_alphas_cumprod
 from lib_pia.training.objective import noised
 
 from .clips import ClipPool, encode_all
-from .net import Miniature, autocast, base_alphas_cumprod
+from .net import Miniature, base_alphas_cumprod
 from .through import Held, open_way
 from .training_log import Run, trapezoid
+from .vae import autocast
 
 CAP = 400.0  # largest loss weight
 NULL_TEXT = 0.1  # share of examples with the empty prompt, for classifier-free guidance

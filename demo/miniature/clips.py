@@ -10,9 +10,9 @@ import torch
 from lib_pia.affinity import frame_distances
 from lib_pia.training import AffinityScale, ClipBatch, draw
 
-from .net import Miniature, autocast
+from .net import Miniature
 from .scenes import FRAMES, random_clip
-from .vae import AutoencoderKL, to_signed
+from .vae import AutoencoderKL, autocast, to_signed
 
 UNNAMED = (
     0.25  # share of clips in looks of their own (scenes.random_look): what personalised models draw is not flat either

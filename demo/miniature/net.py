@@ -31,12 +31,6 @@ def base_alphas_cumprod() -> torch.Tensor:
     return torch.cumprod(1 - betas, 0)
 
 
-def autocast() -> torch.autocast:
-    """bfloat16 where the processor multiplies it in hardware (4 to 5 times as fast as float32), else float32."""
-    capable = [getattr(torch.cpu, f"_is_{kind}_supported", lambda: False)() for kind in ("amx_tile", "avx512_bf16")]
-    return torch.autocast("cpu", torch.bfloat16, enabled=any(capable))
-
-
 class Miniature(nn.Module):
     """`unet`, `text`, `vae` and the tokenizer."""
 

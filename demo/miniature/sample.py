@@ -10,9 +10,9 @@ from lib_pia.injection import inject
 from lib_pia.model import PIAModel
 from lib_pia.schedule import linear_alphas_cumprod
 
-from .net import Miniature, autocast, base_alphas_cumprod
+from .net import Miniature, base_alphas_cumprod
 from .scenes import FRAMES
-from .vae import to_signed
+from .vae import autocast, to_signed
 
 LATENT = 8  # side of the latents of a 64 px picture
 

@@ -30,6 +30,16 @@ DDCONFIG = {
 }  # fmt: skip
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the processor does it in hardware: then it is 4 to 5 times as fast as float32, else a fifth as fast."""
+    return any(getattr(torch.cpu, f"_is_{kind}_supported", lambda: False)() for kind in ("amx_tile", "avx512_bf16"))
+
+
+def autocast() -> torch.autocast:
+    """bfloat16 where the processor multiplies it, else float32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16())
+
+
 class AutoencoderKL(nn.Module):
     """LDM's AutoencoderKL without its trainer: the same keys (`encoder.`, `decoder.`, `quant_conv.`,
     `post_quant_conv.`)."""
@@ -172,7 +182,7 @@ def train(run: Run, steps: int, encoder_steps: int, batch: int = 8, rate: float 
         for part in (vae.encoder, vae.quant_conv):
             part.requires_grad_(step < encoder_steps)
         pictures = to_signed(pool[torch.randint(len(pool), (batch,))]).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             losses = loss_of(vae, pictures)
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
@@ -180,7 +190,7 @@ def train(run: Run, steps: int, encoder_steps: int, batch: int = 8, rate: float 
         optimizer.step()
         noted = {name: value.item() for name, value in losses.items()}
         if (step + 1) % 250 == 0:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), autocast():
                 noted["psnr"] = psnr(vae.decode(vae.encode(held_out)).float(), held_out)
         run.log(step, **noted)
     return vae
