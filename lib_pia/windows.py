@@ -73,7 +73,7 @@ def kept(settings: PIASettings, window: Window, given: int = 0) -> Tensor:
 
     The last frames of a window are its weakest, and a cut beside them shows. So the `overlap` known frames beside the
     new ones are made again together with these, and stay the less the nearer they are to them. The clip's first `given`
-    frames, and its pictures, stay.
+    frames, and its pictures, stay as they are.
     """
     pictures = (settings.condition_frame, *(picture.frame for picture in settings.pictures))
     fixed = {*range(given), *(frame % settings.num_frames + given for frame in pictures)}

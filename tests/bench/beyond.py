@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import base64
 import dataclasses
-import io
 import resource
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from PIL import Image
 from demo.miniature.scenes import DIRECTIONS, describe
 from demo.miniature.shapes import COLOURS, Scene, paint_background
 from lib_pia.settings import PIASettings
+from lib_pia.video import read_clip
 from lib_pia.windows import plan
 
 from . import beyond_travel
@@ -32,6 +32,7 @@ from .miniature_cases import BASE, composed_cases, picture_of, scene_of
 
 TITLE = "Animate (PIA)"
 COST_ROUNDS = 3
+OLD = 16  # frames of the clip that is gone on from
 REQUEST = {"steps": 20, "width": 64, "height": 64, "cfg_scale": 1.5, "sampler_name": "Euler"}
 
 
@@ -59,14 +60,16 @@ class Bench:
         self.pictures, self.out = pictures, out
         self.clips: list[np.ndarray] = []
 
-    def clip(self, scene: Scene, prompt: str, settings: dict, seed: int = 4, **request: Any) -> np.ndarray:
-        """Frames [F, 64, 64, 3] uint8."""
-        args = [{"formats": ["png"], "magnitude": "moderate", **settings}]
+    def file(self, scene: Scene, prompt: str, settings: dict, seed: int = 4, **request: Any) -> str:
+        """A clip as APNG, base64."""
+        args = [{"formats": ["apng"], "magnitude": "moderate", **settings}]
         picture = Image.fromarray(picture_of(scene).numpy())
         body = {**REQUEST, "prompt": prompt, "seed": seed, "init_images": [self.host.base64(picture)], **request}
-        answer = self.host.img2img(**body, alwayson_scripts={TITLE: {"args": args}})
-        opened = (Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB") for text in answer["images"])
-        self.clips.append(np.stack([np.asarray(frame) for frame in opened]))
+        return self.host.img2img(**body, alwayson_scripts={TITLE: {"args": args}})["images"][0]
+
+    def clip(self, *args: Any, **request: Any) -> np.ndarray:
+        """Frames [F, 64, 64, 3] uint8 of what `file` makes."""
+        self.clips.append(frames_of(self.file(*args, **request)))
         return self.clips[-1]
 
     def scenes(self) -> Iterator[tuple[int, Scene, str]]:
@@ -84,6 +87,11 @@ class Bench:
             self.out.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.concatenate(padded)).save(self.out / f"{name}.png")
         self.clips.clear()
+
+
+def frames_of(file: str) -> np.ndarray:
+    """All frames [F, 64, 64, 3] uint8 of an APNG in base64."""
+    return np.stack([np.asarray(frame) for frame in read_clip(base64.b64decode(file), max_frames=512)])
 
 
 # ---- measures
@@ -165,6 +173,29 @@ def chain(bench: Bench) -> Iterator[Row]:
     share = f"first window {four['first']:.0%}, last {four['last']:.0%}; area at the end {four['area']:.2f}"
     reached = four["last"] >= four["first"] - 0.05
     yield Row("chain 64: frames of the picture's colour, ground and size", "within 5 points", share, reached)
+
+
+def going_on(bench: Bench) -> Iterator[Row]:
+    """A clip of 16 frames and 24 more by `continue_from`, at the one seam between them."""
+    steps, speeds = {}, {}
+    for number, scene, word in bench.scenes():
+        prompt = describe(scene, (word,))
+        first = bench.file(scene, prompt, {"num_frames": OLD}, seed=500 + number)
+        old = frames_of(first)
+        for whole in (True, False):
+            settings = {"num_frames": 24, "continue_from": first, "continue_whole": whole}
+            frames = bench.clip(scene, prompt, settings, seed=600 + number)
+            frames = frames if whole else np.concatenate([old, frames])
+            steps.setdefault(whole, []).append(steps_of(frames))
+            speeds.setdefault(whole, []).append(speed_changes(frames, scene))
+    told, reached = [], []
+    for whole, name in ((True, "whole clip"), (False, "new part behind the old clip")):
+        colour = np.mean([at_and_inside(one, [OLD - 1]) for one in steps[whole]])
+        speed = np.mean([at_and_inside(one, [OLD - 2]) for one in speeds[whole]])
+        worst = [worst_around(values[whole], [OLD - back], 3) for values, back in ((steps, 1), (speeds, 2))]
+        told.append(f"{name}: colour {colour:.2f}, speed {speed:.2f} (worst frame {worst[0]:.2f}, {worst[1]:.2f})")
+        reached.append(colour <= 1.2 and speed <= 1.2)
+    yield Row("continue_from: jump where the new frames begin / elsewhere", "<= 1.2", "; ".join(told), reached[0])
 
 
 def cost(bench: Bench) -> Iterator[Row]:
@@ -281,6 +312,7 @@ def clamp(bench: Bench) -> Iterator[Row]:
 ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "cost": cost,
     "chain": chain,
+    "continue": going_on,
     "loop": loop,
     "end_picture": end_picture,
     "travel": travel,

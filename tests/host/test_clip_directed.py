@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from demo.minihost import HostResponseError
+from lib_pia.settings import PIASettings
 from tests.host.clips import Watcher, animate, animate_text, distance, frames, picture
 from tests.host.test_clip_restore import before, fails, unharmed  # noqa: F401
 from tests.host.test_clip_text import HIRES
@@ -54,16 +55,28 @@ def _all(image):
 
 @pytest.mark.parametrize("clip", [animate, animate_text])
 def test_a_clip_goes_on_from_the_last_frames_of_another(host, clip, old, conditions):  # noqa: F811
-    text, before_ = old
+    text, shown = old[0], np.stack([np.asarray(frame) for frame in old[1]])
     answer = clip(host, {"num_frames": 6, "continue_from": text}, steps=1)
     whole = frames(answer)
-    assert len(whole) == 14 and np.array_equal(whole[:8], np.stack([np.asarray(frame) for frame in before_]))
+    assert len(whole) == 14 and np.array_equal(whole[:5], shown[:5])
+    assert not any(np.array_equal(one, other) for one, other in zip(whole[5:8], shown[5:]))  # they give way to the new
     assert conditions[0][1].tolist()[:5] == pytest.approx(
         [0.8, 0.8, 0.8, 1.0, 0.8]
     )  # 4 known frames, the last one is the condition
     assert len(answer["info"]["pia"][0]["affinity"]) == 6
     new = frames(clip(host, {"num_frames": 6, "continue_from": text, "continue_whole": False}, steps=1))
-    assert np.array_equal(new, whole[8:]) and "PIA continue from: " in answer["info"]["infotexts"][0]
+    assert len(new) == 6 and "PIA continue from: " in answer["info"]["infotexts"][0]
+
+
+def test_known_frames_give_way_only_where_they_are_delivered():
+    from lib_pia.host.generation.continued import ContinuedClip
+    from lib_pia.host.generation.request import Request
+
+    frames = tuple(Image.new("RGB", (8, 8), (value, 0, 0)) for value in range(10))
+    whole, new = (
+        Request(PIASettings(continue_whole=kind), True, 1, 1, False, ContinuedClip(frames, 4)) for kind in (True, False)
+    )
+    assert (whole.remade, whole.before, new.remade, new.before) == (3, frames[:7], 0, ())
 
 
 def test_going_on_in_windows(host, old, latents):

@@ -28,10 +28,11 @@ class MadeClip:
 
 
 def cut_into_clips(made: MadeClips, processed: Any) -> list[MadeClip]:
-    """The clips among the host's pictures, their new frames. Left out are the frames that were given, grids and masks
-    that settings put between them, and what other extensions put behind them (ControlNet: a detected map per control
-    picture)."""
+    """The clips among the host's pictures, the frames that were made. Left out are those that stay as they were given,
+    grids and masks that settings put between them, and what other extensions put behind them (ControlNet: a detected
+    map per control picture)."""
     p, size, known = made.p, made.request.rows, made.request.known
+    given = known - made.request.remade
     pictures = processed.images[processed.index_of_first_image :]
     infotexts = processed.infotexts[processed.index_of_first_image :]
     total = sum(made.frame_counts)
@@ -43,7 +44,7 @@ def cut_into_clips(made: MadeClips, processed: Any) -> list[MadeClip]:
             clips.append(
                 MadeClip(
                     number,
-                    frames[start + known : start + count],
+                    frames[start + given : start + count],
                     p.all_seeds[first],
                     p.all_subseeds[first],
                     p.all_prompts[first],

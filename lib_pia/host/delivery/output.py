@@ -15,6 +15,7 @@ from lib_pia.color import match_colors
 from lib_pia.errors import HostError
 from lib_pia.host import upscalers
 from lib_pia.host.generation.made import MadeClips
+from lib_pia.host.generation.pictures import as_shown
 from lib_pia.host.generation.progress import progress
 
 from .clips import MadeClip, cut_into_clips
@@ -97,12 +98,12 @@ class Delivery:
         """The clip at its final size, behind the clip that it goes on from. Interrupted, or where the upscaler fails,
         all frames keep the size that they were sampled at, and the answer says so."""
         request, small = self.made.request, clip.frames
-        continued = request.continued if request.settings.continue_whole else None
-        old = continued.fitted(self.p, small[0].size) if continued else []
+        before = request.before
+        old = [as_shown(self.p, frame, small[0].size) for frame in before]
         try:
             new = self._enlarged(clip.number, small)
-            if continued and continued.frames[0].size == new[0].size:
-                clip.frames = [*continued.frames, *new]
+            if before and before[0].size == new[0].size:
+                clip.frames = [*before, *new]
             else:
                 clip.frames = [*self._enlarged(clip.number, old), *new]
         except HostError as error:

@@ -17,7 +17,7 @@ from lib_pia.settings_fields import FIELD
 from lib_pia.video import clip_info, clip_infotext, read_clip
 
 from .given import file_bytes
-from .pictures import as_shown, latent_of
+from .pictures import latent_of
 
 MOST_FRAMES = 2048  # own choice: at 512 px they take 1.6 GB
 
@@ -28,10 +28,6 @@ class ContinuedClip:
 
     frames: tuple[Image.Image, ...]
     known: int  # how many of the last ones the new clip is given
-
-    def fitted(self, p: Any, size: tuple[int, int]) -> list[Image.Image]:
-        """All frames at `size` (width, height), fitted as the host fits a picture."""
-        return [as_shown(p, frame, size) for frame in self.frames]
 
     def latents(self, p: Any, size: tuple[int, int]) -> Tensor:
         """The known frames as scaled latents [known, 4, H, W] at `size` (width, height): the posterior's means."""

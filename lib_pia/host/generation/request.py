@@ -114,6 +114,19 @@ class Request:
         """Frames that are given, in front of the new ones."""
         return self.continued.known if self.continued else 0
 
+    @property
+    def remade(self) -> int:
+        """Of these the last ones, which are made again and give way to the new frames, as a chain's do: none where the
+        new frames alone are delivered."""
+        return min(self.known, self.settings.overlap_frames - 1) if self.settings.continue_whole else 0
+
+    @property
+    def before(self) -> tuple[Image.Image, ...]:
+        """The frames of the clip that is gone on from which are delivered in front of those that are made."""
+        if self.continued is None or not self.settings.continue_whole:
+            return ()
+        return self.continued.frames[: len(self.continued.frames) - self.remade]
+
     @functools.cached_property
     def windows(self) -> tuple[Window, ...]:
         """The windows of a clip in the order of making."""

@@ -80,7 +80,7 @@ class WindowSampling:
     ) -> None:
         self.p, self.model, self.direction, self.on_window = p, model, direction, on_window
         self.plan, self.spans = request.windows, request.spans
-        self.settings, self.given = request.settings, request.known
+        self.settings, self.given = request.settings, request.known - request.remade
         self.from_image = request.settings.start_from == "image"
         self.fast = request.settings.fast
         self.call: HostCall | None = None  # what the host handed over, once it did
