@@ -43,7 +43,7 @@ HOST_TESTS = ("tests/unit", "tests/scenarios", *(f"--deselect=tests/{name}" for 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 WORKERS = 2  # processes of the tests; each has a host of its own, 2 GB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "attention", "beyond", "fast")
+BENCHES = ("engine", "fidelity", "clip", "miniature", "animatebench", "attention", "beyond", "fast", "webui")
 
 
 class DevError(Exception):
