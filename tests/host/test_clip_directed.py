@@ -68,6 +68,14 @@ def test_a_clip_goes_on_from_the_last_frames_of_another(host, clip, old, conditi
     assert len(new) == 6 and "PIA continue from: " in answer["info"]["infotexts"][0]
 
 
+def test_colours_are_matched_by_the_last_known_frame(host, old):
+    """It is the one that equals the picture, the last frame of the old clip."""
+    whole = frames(animate(host, {"num_frames": 4, "continue_from": old[0], "color_match": 1.0}, steps=1))
+    wanted = np.asarray(old[1][-1]).mean((0, 1))
+    assert np.abs(whole[7].mean((0, 1)) - wanted).max() < 1.5
+    assert np.abs(whole[5].mean((0, 1)) - wanted).max() > 3
+
+
 def test_known_frames_give_way_only_where_they_are_delivered():
     from lib_pia.host.generation.continued import ContinuedClip
     from lib_pia.host.generation.request import Request

@@ -70,7 +70,10 @@ class MadeClips:
 
     @property
     def condition_frame(self) -> int:
-        """The index of the frame that equals the picture."""
+        """The index, among the frames that are made, of the one that equals the picture; of a clip that goes on from
+        another and makes none of its frames again, the one after it."""
+        if self.request.continued:
+            return max(self.request.remade - 1, 0)
         return frame_index(self.request.settings.condition_frame, self.request.settings.num_frames)
 
     def affinity(self) -> Tensor:
