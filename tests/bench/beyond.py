@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from lib_pia.windows import plan
 
 from . import beyond_travel
 from . import miniature_score as score
+from .clip import memory as resident
 from .miniature_cases import BASE, composed_cases, picture_of, scene_of
 
 TITLE = "Animate (PIA)"
@@ -217,6 +219,32 @@ def cost(bench: Bench) -> Iterator[Row]:
     yield Row("chain 64: CPU time / (16 frames x windows)", "<= 1.05", told, ratio <= 1.05)
 
 
+def memory(bench: Bench) -> Iterator[Row]:
+    """What 448 frames more, 37 windows, take while they are sampled, and with all of them decoded and written."""
+    from modules import processing
+
+    scene, decode = scene_of(BASE, 0), processing.decode_latent_batch
+
+    def peaks_of(frames: int) -> tuple[float, float]:
+        """Highest resident memory, MB, before a clip of one step is decoded, and at its end."""
+        sampled = []
+
+        def decoding(*args: Any, **kwargs: Any) -> Any:
+            sampled.append(1024 * resident(reset=False))
+            return decode(*args, **kwargs)
+
+        resident(reset=True)
+        with mock.patch.object(processing, "decode_latent_batch", decoding):
+            bench.file(scene, describe(scene, ("left",)), {"num_frames": frames}, steps=1)
+        return sampled[0], 1024 * resident(reset=False)
+
+    peaks_of(512)  # what the allocator keeps after the first long clip
+    (short, small), (long, large) = peaks_of(64), peaks_of(512)
+    told = f"{long / short:.3f} ({short:.0f} -> {long:.0f} MB); delivered {small:.0f} -> {large:.0f} MB, "
+    told += f"{(large - small) / 448:.2f} MB a frame, whose float32 picture has {64 * 64 * 3 * 4 / 2**20:.2f}"
+    yield Row("chain 512: peak memory while sampling / that of 64 frames", "<= 1.1", told, long / short <= 1.1)
+
+
 def peak() -> float:
     """Highest resident memory so far, MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -311,6 +339,7 @@ def clamp(bench: Bench) -> Iterator[Row]:
 
 ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "cost": cost,
+    "memory": memory,
     "chain": chain,
     "continue": going_on,
     "loop": loop,
