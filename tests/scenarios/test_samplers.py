@@ -34,6 +34,13 @@ def test_samplers(host, sampler):
     check(host, sampler_name=sampler, steps=4)
 
 
+@REAL
+def test_a_sampler_that_takes_as_many_steps_as_it_likes_in_windows(host):
+    """About a hundred a window, so that the WebUI alone is asked."""
+    found = latents(host, {"num_frames": 9, "window": 8}, sampler_name="DPM adaptive", cfg_scale=1.0)
+    assert len(found) == 9 and np.isfinite(found).all() and np.abs(found[8] - found[7]).max() > 1e-3
+
+
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_schedulers(host, scheduler):
     check(host, sampler_name="DPM++ 2M", scheduler=scheduler, steps=3)
