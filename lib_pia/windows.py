@@ -68,15 +68,15 @@ def plan_chain(
     return tuple(windows)
 
 
-def kept(settings: PIASettings, window: Window, given: int = 0) -> Tensor:
+def kept(settings: PIASettings, window: Window, given: int = 0, remade: int = 0) -> Tensor:
     """How far each frame of a window stays what is made already, [length]: 1 as it is, 0 all new.
 
     The last frames of a window are its weakest, and a cut beside them shows. So the `overlap` known frames beside the
     new ones are made again together with these, and stay the less the nearer they are to them. The clip's first `given`
-    frames, and its pictures, stay as they are.
+    frames, less the last `remade` of them, and its pictures stay as they are.
     """
     pictures = (settings.condition_frame, *(picture.frame for picture in settings.pictures))
-    fixed = {*range(given), *(frame % settings.num_frames + given for frame in pictures)}
+    fixed = {*range(given - remade), *(frame % settings.num_frames + given for frame in pictures)}
     new = [f for f in range(window.length) if f not in window.known]
     out = torch.zeros(window.length)
     for frame in window.known:

@@ -14,10 +14,11 @@ from lib_pia.training import ClipSource, TrainConfig, Trainer, fresh_model, trai
 from .through import Held, fixed_of_pia
 from .vae import multiplies_bfloat16
 
+PRECISION = "bf16" if multiplies_bfloat16() else "fp32"
+
 # High noise weighs more and comes more often (see base.py); the paper's rate of 1e-5 is for pretrained motion modules
 # of 1.7 GB, here they start from nothing. Constant rates and a moving average until the last quarter: a stage can be
 # made longer while it runs.
-PRECISION = "bf16" if multiplies_bfloat16() else "fp32"
 COMMON = {
     "batch_size": 8, "learning_rate": 1e-3, "lr_schedule": "trapezoid", "warmup_steps": 30, "weight_decay": 1e-3,
     "ema_decay": 0.997, "high_noise_weight": 400.0, "noisiest_share": 0.3, "pure_noise": 0.5, "precision": PRECISION,

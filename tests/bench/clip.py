@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from lib_pia.model import PIAModel, official_state_dict
 from tests import tiny_models
 from tests.host.clips import BASE, TITLE, picture
 
@@ -34,12 +35,12 @@ def cpu() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def memory(reset: bool) -> float:
-    """Peak resident memory in GB since the last reset; Linux only, else 0."""
+def memory(reset: bool, process: Path = Path("/proc/self")) -> float:
+    """Peak resident memory in GiB of a process since the last reset; Linux only, else 0."""
     try:
-        peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        peak = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM"))
         if reset:
-            Path("/proc/self/clear_refs").write_text("5")
+            (process / "clear_refs").write_text("5")
     except OSError:
         return 0.0
     return int(peak.split()[1]) / 2**20
@@ -148,17 +149,20 @@ def table(title: str, meter: Meter, steps: int) -> float:
     return 100 * own / total
 
 
+def wide_models() -> tuple[torch.nn.Module, PIAModel]:
+    """A UNet and a PIA model of SD1.5's width with random weights."""
+    torch.manual_seed(0)
+    unet, model = tiny_models.build_unet(width=320, context_dim=768), PIAModel()
+    for parameter in (*unet.parameters(), *model.parameters()):
+        parameter.data.normal_(0, 0.02)
+    return unet, model
+
+
 def write_models(folder: Path, full: bool) -> None:
     checkpoint = tiny_models.ldm_checkpoint()
     motion, layout = tiny_models.official_pia(), tiny_models.layout()
     if full:
-        from lib_pia.model import PIAModel, official_state_dict
-
-        torch.manual_seed(0)
-        unet, model = tiny_models.build_unet(width=320, context_dim=768), PIAModel()
-        for module in (unet, model):
-            for parameter in module.parameters():
-                parameter.data.normal_(0, 0.02)
+        unet, model = wide_models()
         checkpoint = {key: value for key, value in checkpoint.items() if key.startswith("first_stage_model.")}
         checkpoint.update({f"model.diffusion_model.{key}": value for key, value in unet.state_dict().items()})
         motion, layout = official_state_dict(model), tiny_models.layout(320, 768)

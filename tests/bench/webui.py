@@ -13,8 +13,6 @@ AnimateDiff's `mm_sd15_v3`; 5.2 GB.
 from __future__ import annotations
 
 import argparse
-import base64
-import io
 import json
 import os
 import shutil
@@ -24,14 +22,15 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from demo.miniature.net import MODELS, TEXT
 from demo.miniature.webui import TEXT_FOLDER
-from lib_pia.model import PIAModel, official_state_dict
-from tests import tiny_models
+from lib_pia.model import official_state_dict
 from tests.host.clips import BASE, TITLE, picture
+from tests.scenarios.pictures import encoded
+
+from .clip import memory, wide_models
 
 FRAMES = 16
 WIDE_TEXT = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "projection_dim": 768}
@@ -49,10 +48,7 @@ def make(webui: Path) -> None:
     """Random weights: of the UNet and PIA normal with 0.02, the miniature's VAE, a text encoder as it is drawn."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    torch.manual_seed(0)
-    unet, pia = tiny_models.build_unet(width=320, context_dim=768), PIAModel()
-    for parameter in (*unet.parameters(), *pia.parameters()):
-        parameter.data.normal_(0, 0.02)
+    unet, pia = wide_models()
     text = CLIPTextModel(CLIPTextConfig(**{**TEXT, **WIDE_TEXT})).state_dict()
     tensors = {name: t for name, t in load_file(MODELS / "miniature.safetensors").items() if "first_stage" in name}
     tensors |= {f"model.diffusion_model.{name}": t.half() for name, t in unet.state_dict().items()}
@@ -92,14 +88,12 @@ class Process:
 
     def measured(self, kind: str, steps: int, size: int) -> tuple[float, float]:
         """CPU seconds of one request, and the highest memory in it, GiB."""
-        (self.folder / "clear_refs").write_text("5")
+        memory(reset=True, process=self.folder)
         before = self.cpu()
         body = json.dumps(request(kind, steps, size)).encode()
         call = urllib.request.Request(f"{self.url}/sdapi/v1/img2img", body, {"Content-Type": "application/json"})
         urllib.request.urlopen(call, timeout=3600).close()
-        status = (self.folder / "status").read_text().splitlines()
-        peak = next(line for line in status if line.startswith("VmHWM"))
-        return self.cpu() - before, int(peak.split()[1]) / 2**20
+        return self.cpu() - before, memory(reset=False, process=self.folder)
 
     def more(self, kind: str, size: int) -> tuple[float, float]:
         """CPU seconds of one more step (with `fast`: the mean of as many as it takes in turn), and peak memory."""
@@ -125,10 +119,8 @@ KINDS: dict[str, dict] = {
 
 
 def request(kind: str, steps: int, size: int) -> dict:
-    buffer = io.BytesIO()
-    picture(size, size).save(buffer, "PNG")
     body = {**BASE, "steps": steps, "width": size, "height": size, "sampler_name": "Euler a"}
-    body |= {"init_images": [base64.b64encode(buffer.getvalue()).decode()], "denoising_strength": 0.999}
+    body |= {"init_images": [encoded(picture(size, size))], "denoising_strength": 0.999}
     if kind == "pictures":
         return body | {"batch_size": FRAMES}
     if kind == "animatediff":

@@ -87,6 +87,13 @@ def test_known_frames_give_way_only_where_they_are_delivered():
     assert (whole.remade, whole.before, new.remade, new.before) == (3, frames[:7], 0, ())
 
 
+def test_what_stays_of_the_known_frames_is_sampled_so(old, latents):
+    settings = {"num_frames": 4, "overlap": 4, "continue_from": old[0]}
+    whole, new = (latents({**settings, "continue_whole": kind}) for kind in (True, False))
+    assert distance(whole[:1], new[:1]) < 1e-6  # as it is given, in both
+    assert all(distance(whole[frame], new[frame]) > 1e-3 for frame in (1, 2, 3))
+
+
 def test_going_on_in_windows(host, old, latents):
     text, _ = old
     made = latents({"num_frames": 7, "continue_from": text, "window": 8, "overlap": 2})

@@ -80,6 +80,10 @@ def test_known_frames_give_way_to_the_new_ones():
 def test_given_frames_and_pictures_stay():
     s = PIASettings(num_frames=16)
     assert kept(s, plan(s, known=4)[0], given=4).tolist() == [1] * 4 + [0] * 16
+    assert kept(s, plan(s, known=4)[0], given=4, remade=3).tolist() == [1, 0.5625, 0.25, 0.0625] + [0] * 16
+    later = PIASettings.from_dict({"num_frames": 40, "pictures": [{"frame": 9, "image": "AAAA"}]})  # the clip's 13th
+    assert plan(later, known=4)[1].start == 12
+    assert kept(later, plan(later, known=4)[1], given=4, remade=3).tolist()[:5] == [1, 1, 0.25, 0.0625, 0]
     inside = PIASettings(num_frames=40, condition_frame=14)
     assert kept(inside, plan(inside)[1]).tolist()[:5] == [1, 0.5625, 1, 0.0625, 0]
 

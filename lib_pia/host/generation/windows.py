@@ -80,7 +80,7 @@ class WindowSampling:
     ) -> None:
         self.p, self.model, self.direction, self.on_window = p, model, direction, on_window
         self.plan, self.spans = request.windows, request.spans
-        self.settings, self.given = request.settings, request.known - request.remade
+        self.settings, self.given, self.remade = request.settings, request.known, request.remade
         self.from_image = request.settings.start_from == "image"
         self.fast = request.settings.fast
         self.call: HostCall | None = None  # what the host handed over, once it did
@@ -201,7 +201,7 @@ class WindowSampling:
             yield
 
     def _kept(self, window: Window) -> Tensor:
-        return kept(self.settings, window, self.given)
+        return kept(self.settings, window, self.given, self.remade)
 
     def blend(self, args: Any) -> None:
         """`on_mask_blend`: samplers that take the known frames before the model take them at the noise of the step."""
