@@ -17,6 +17,10 @@ from .vae import AutoencoderKL, autocast, to_signed
 UNNAMED = (
     0.25  # share of clips in looks of their own (scenes.random_look): what personalised models draw is not flat either
 )
+# Share of clips in a look of their own that turns into what the caption says: where affinity is low, the picture gives
+# way to what the model draws for the text (the paper's style transfer).
+FADING = 0.12
+TWO = 0.2  # share of the other clips that have two figures
 MOTION_ONLY = (
     0.25  # share of samples whose text is "moving left" alone: what the picture shows must then come from the picture
 )
@@ -26,13 +30,14 @@ CONDITION_FRAMES = 4  # condition frames, the first among them, for which the di
 
 @dataclasses.dataclass
 class ClipPool:
-    """N clips: scaled latents [N, F, 4, 8, 8], captions, K condition frames [N, K] and the distances from them [N, K,
-    F]."""
+    """N clips: scaled latents [N, F, 4, 8, 8], captions, K condition frames [N, K], the distances from them [N, K, F],
+    and the first frame [N] that shows what the caption says."""
 
     latents: torch.Tensor
     captions: list[str]
     condition_frames: torch.Tensor
     distances: torch.Tensor
+    settled: torch.Tensor
 
     def save(self, path: Path) -> None:
         torch.save(vars(self), path)
@@ -52,21 +57,23 @@ def clip_pool(vae: AutoencoderKL, seed: int, count: int, style: str = "flat", di
     """Render, encode and measure `count` clips; without `distances` one random frame of each and no measure (for
     pictures)."""
     rng = np.random.default_rng(seed)
+    kinds = {"two": TWO, "unnamed": UNNAMED, "fading": FADING} if style == "flat" else {}
     parts: list[tuple] = []
     for _ in range(count):
-        clip = random_clip(rng, style, unnamed=UNNAMED if style == "flat" else 0.0)
+        clip = random_clip(rng, style, **kinds)
         shown = slice(None) if distances else [int(rng.integers(FRAMES))]
         with autocast():
             latents = vae.encode(to_signed(torch.from_numpy(clip.frames[shown]).permute(0, 3, 1, 2))).float()
-        kept = [0, *(rng.choice(FRAMES - 1, CONDITION_FRAMES - 1, replace=False) + 1).tolist()]
+        others = rng.choice(FRAMES - 1, CONDITION_FRAMES - 1, replace=False) + 1
+        kept = [0, *(others * (clip.settled == 0)).tolist()]  # a look is known from a frame before it fades
         measured = (
             [frame_distances(clip.frames, frame, None) for frame in kept]
             if distances
             else [torch.zeros(FRAMES)] * len(kept)
         )
-        parts.append((latents, clip.caption, torch.tensor(kept), torch.stack(measured)))
-    latents, captions, kept, measured = zip(*parts)
-    return ClipPool(torch.stack(latents), list(captions), torch.stack(kept), torch.stack(measured))
+        parts.append((latents, clip.caption, torch.tensor(kept), torch.stack(measured), torch.tensor(clip.settled)))
+    latents, captions, kept, measured, settled = zip(*parts)
+    return ClipPool(torch.stack(latents), list(captions), *map(torch.stack, (kept, measured, settled)))
 
 
 @torch.no_grad()
@@ -83,7 +90,9 @@ class PoolSource:
     def __init__(self, pool: ClipPool, model: Miniature, seed: int):
         self.pool, self.scale, self.seed = pool, pool.scale(), seed
         self.text = encode_all(model, pool.captions)
-        self.motion_text = encode_all(model, [caption.split(", ", 1)[-1] for caption in pool.captions])
+        fades = pool.settled > 0  # what a look turns into is told by the whole caption only
+        short = [caption if fade else caption.split(", ", 1)[-1] for caption, fade in zip(pool.captions, fades)]
+        self.motion_text = encode_all(model, short)
         self.null_text = encode_all(model, [""])[0]
 
     def __call__(self, first: int, count: int) -> ClipBatch:

@@ -105,4 +105,5 @@ def train(model: Miniature, run: Run, style: str, steps: int, batch: int = 32, r
     trained = attach(model.unet)
     for parameter in trained:
         parameter.requires_grad_(True)
-    Descent(trained, rate, 0.98, hold_lora(model.unet)).train(run, steps, model.unet, pictures, batch)
+    optimizer = torch.optim.AdamW(trained, rate, betas=(0.9, 0.99), weight_decay=1e-3, foreach=True)
+    Descent(optimizer, 0.98, hold_lora(model.unet)).train(run, steps, model.unet, pictures, batch)

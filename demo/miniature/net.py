@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -31,22 +32,33 @@ def base_alphas_cumprod() -> torch.Tensor:
     return torch.cumprod(1 - betas, 0)
 
 
+def text_config(width: int = WIDTH) -> dict:
+    """TEXT for a text encoder of another width."""
+    return TEXT | {"hidden_size": width, "intermediate_size": 4 * width, "projection_dim": width}
+
+
+def text_width(path: Path) -> int:
+    """The width of a checkpoint's text encoder."""
+    with safe_open(path, "pt") as file:
+        return file.get_slice(_sd_name(TEXT_PREFIX, "embeddings.token_embedding.weight")).get_shape()[1]
+
+
 class Miniature(nn.Module):
     """`unet`, `text`, `vae` and the tokenizer."""
 
-    def __init__(self):
+    def __init__(self, text_width: int = WIDTH):
         super().__init__()
         from ldm.modules.diffusionmodules.openaimodel import UNetModel
         from transformers import CLIPTextConfig, CLIPTextModel
 
-        self.unet = UNetModel(**UNET)
-        self.text = CLIPTextModel(CLIPTextConfig(**TEXT))
+        self.unet = UNetModel(**UNET | {"context_dim": text_width})
+        self.text = CLIPTextModel(CLIPTextConfig(**text_config(text_width)))
         nn.init.normal_(self.text.get_input_embeddings().weight, std=TOKEN_STD)
         self.vae = AutoencoderKL()
         self.tokenizer = Tokenizer()
 
     def encode_text(self, texts: list[str]) -> torch.Tensor:
-        """Conditioning [N, 77, WIDTH]: the last layer after the final norm, as Stable Diffusion 1.x takes it."""
+        """Conditioning [N, 77, text width]: the last layer after the final norm, as Stable Diffusion 1.x takes it."""
         unique = list(dict.fromkeys(texts))
         hidden = self.text(self.tokenizer(unique)).last_hidden_state
         return hidden[torch.tensor([unique.index(t) for t in texts])]
@@ -63,7 +75,7 @@ class Miniature(nn.Module):
     @classmethod
     def load(cls, path: Path = MODELS / "miniature.safetensors") -> "Miniature":
         """A miniature from a checkpoint, float32, eval, without gradients."""
-        model, tensors = cls(), load_file(path)
+        model, tensors = cls(text_width(path)), load_file(path)
         own = {name: tensors[name].float() for name in model.state()}
         for prefix, part in {UNET_PREFIX: model.unet, TEXT_PREFIX: model.text, VAE_PREFIX: model.vae}.items():
             part.load_state_dict({name: own[_sd_name(prefix, name)] for name in part.state_dict()})

@@ -9,8 +9,9 @@ from torch import nn
 
 from lib_pia.checkpoint import load_pia_model
 from lib_pia.model import PIAModel
-from lib_pia.training import ClipSource, TrainConfig, Trainer, fresh_model, train
+from lib_pia.training import ClipSource, Processes, TrainConfig, Trainer, fresh_model, train
 
+from .muon import Muon
 from .through import Held, fixed_of_pia
 from .vae import multiplies_bfloat16
 
@@ -20,7 +21,7 @@ PRECISION = "bf16" if multiplies_bfloat16() else "fp32"
 # of 1.7 GB, here they start from nothing. Constant rates and a moving average until the last quarter: a stage can be
 # made longer while it runs.
 COMMON = {
-    "batch_size": 8, "learning_rate": 1e-3, "lr_schedule": "trapezoid", "warmup_steps": 30, "weight_decay": 1e-3,
+    "batch_size": 8, "learning_rate": 1.5e-3, "lr_schedule": "trapezoid", "warmup_steps": 30, "weight_decay": 1e-3,
     "ema_decay": 0.997, "high_noise_weight": 400.0, "noisiest_share": 0.3, "pure_noise": 0.5, "precision": PRECISION,
     "save_every": 25,
 }  # fmt: skip
@@ -36,11 +37,29 @@ COMPARED = tuple(f"{name}.{seed}" for name in ABLATIONS for seed in (1, 2, 3))
 
 
 class HeldTrainer(Trainer):
-    """The project's trainer on a base with a straight way for x_t (through.py), which PIA leaves alone."""
+    """The project's trainer on a base with a straight way for x_t (through.py), which PIA leaves alone; the motion
+    modules' matrices take Muon's steps."""
 
-    def __init__(self, unet: nn.Module, model: PIAModel, config: TrainConfig, clips: ClipSource):
+    def __init__(
+        self,
+        unet: nn.Module,
+        model: PIAModel,
+        config: TrainConfig,
+        clips: ClipSource,
+        processes: Processes | None = None,
+    ):
         self.held = Held(model, fixed_of_pia(model))
-        super().__init__(unet, model, config, clips)
+        super().__init__(unet, model, config, clips, processes)
+        self.optimizer = Muon(self._groups(), weight_decay=config.weight_decay)
+
+    def _groups(self) -> list[dict]:
+        groups = super()._groups()
+        inner = [p for group in groups for p in group["params"] if p.ndim == 2]  # the condition conv has four
+        for group in groups:
+            group["params"] = [p for p in group["params"] if p.ndim != 2]
+        rate = self.config.learning_rate
+        groups.append({"params": inner, "lr": rate, "base_lr": rate, "matrices": True})
+        return [group for group in groups if group["params"]]
 
     def _update(self) -> float:
         self.held.gradients()
@@ -57,10 +76,19 @@ def quick_attention() -> contextlib.AbstractContextManager:
     return sdpa_kernel(SDPBackend.MATH)
 
 
-def train_stage(unet: nn.Module, start: PIAModel | None, source: ClipSource, out: Path, options: dict) -> PIAModel:
+def train_stage(
+    unet: nn.Module,
+    start: PIAModel | None,
+    source: ClipSource,
+    out: Path,
+    options: dict,
+    processes: Processes | None = None,
+) -> PIAModel:
     """One stage on the frozen base, from `start` or from nothing, going on where the folder was left; the averaged
-    model."""
-    trainer = HeldTrainer(unet, start or fresh_model(unet), TrainConfig(**options), source)
+    model. The batch of the options is of all processes together."""
+    count = processes.count if processes else 1
+    config = TrainConfig(**options | {"batch_size": options["batch_size"] // count})
+    trainer = HeldTrainer(unet, start or fresh_model(unet), config, source, processes)
     with quick_attention():
         train(trainer, out, resume=True, progress=False)
     return load_pia_model(out / "pia.safetensors", dtype=torch.float32)

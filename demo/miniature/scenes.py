@@ -16,13 +16,14 @@ TRIGGERS = {style: "" for style in STYLES} | {"cross": "zwx"}  # the new shape's
 
 @dataclass(frozen=True)
 class Clip:
-    """`frames` [F, H, W, 3] uint8, the caption, and every figure's offset [F, figures, 2] from where it starts, in
-    pixels."""
+    """`frames` [F, H, W, 3] uint8, the caption, every figure's offset [F, figures, 2] from where it starts, in pixels,
+    and the first frame that shows what the caption says (0 but where a look fades)."""
 
     frames: np.ndarray
     caption: str
     offsets: np.ndarray
     scene: Scene
+    settled: int = 0
 
 
 def shape_word(figure: Figure) -> str:
@@ -119,10 +120,28 @@ def random_look(rng: np.random.Generator) -> Look:
     return Look(tuple(colour), tuple(ground), hollow, (rng.uniform(10, 24), int(rng.integers(2)), strength))
 
 
-def random_clip(rng: np.random.Generator, style: str = "flat", two: float = 0.12, unnamed: float = 0.0) -> Clip:
-    """A clip; with probability `unnamed` in a look of its own, of which the caption says the motion only."""
-    look = random_look(rng) if rng.random() < unnamed else None
+def random_fade(rng: np.random.Generator) -> np.ndarray:
+    """How much of a clip's own look is gone, [FRAMES] from 0 to 1: it starts within three frames and takes one to
+    five."""
+    start, length = int(rng.integers(3)), int(rng.integers(1, 6))
+    return np.clip((np.arange(FRAMES) - start) / length, 0, 1)
+
+
+def random_clip(
+    rng: np.random.Generator, style: str = "flat", two: float = 0.12, unnamed: float = 0.0, fading: float = 0.0
+) -> Clip:
+    """A clip; with probability `unnamed` in a look of its own, of which the caption says the motion only, with
+    probability `fading` in a look of its own that turns into what the caption says."""
+    kind = rng.random()
+    look = random_look(rng) if kind < unnamed + fading else None
     scene, motions, offsets = random_clip_plan(rng, style, 0.0 if look else two)
-    scene = replace(scene, look=look)
-    frames = np.stack([to_bytes(render(scene.moved(offset))) for offset in offsets])
-    return Clip(frames, motion_words(motions[0]) if look else describe(scene, motions), offsets, scene)
+    shown = replace(scene, look=look)
+    pictures = np.stack([render(shown.moved(offset)) for offset in offsets])
+    if kind < unnamed:
+        return Clip(to_bytes(pictures), motion_words(motions[0]), offsets, shown)
+    gone = np.zeros(FRAMES)
+    if look:
+        gone = random_fade(rng)
+        named = np.stack([render(scene.moved(offset)) for offset in offsets])
+        pictures += gone[:, None, None, None] * (named - pictures)
+    return Clip(to_bytes(pictures), describe(scene, motions), offsets, scene, int(gone.argmax()) if look else 0)

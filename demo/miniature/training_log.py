@@ -20,10 +20,11 @@ def trapezoid(step: int, steps: int, warmup: int = 0, fall: float = 0.25) -> flo
 
 
 class Run:
-    """Counts steps, writes `log.csv`, and every `every` seconds a checkpoint from which the same command goes on."""
+    """Counts steps, writes `log.csv`, and every `every` seconds a checkpoint from which the same command goes on. Of
+    several processes one `writes`."""
 
-    def __init__(self, folder: Path, every: float = 120.0):
-        self.folder, self.every, self.minutes = Path(folder), every, 0.0
+    def __init__(self, folder: Path, every: float = 120.0, writes: bool = True):
+        self.folder, self.every, self.writes, self.minutes = Path(folder), every, writes, 0.0
         self.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.folder / "checkpoint.pt"
         self._values: dict[str, list[float]] = defaultdict(list)
@@ -43,7 +44,7 @@ class Run:
         for step in range(first, steps):
             yield step
             self.minutes = before + (time.monotonic() - began) / 60
-            if time.monotonic() - saved > self.every or step == steps - 1:
+            if self.writes and (time.monotonic() - saved > self.every or step == steps - 1):
                 self._save(step + 1, parts)
                 saved = time.monotonic()
 
@@ -55,6 +56,8 @@ class Run:
 
     def log(self, step: int, **values: float) -> None:
         """Note values of a step; every `ROWS` steps their means become rows: step, minutes, name, value."""
+        if not self.writes:
+            return
         for name, value in values.items():
             self._values[name].append(value)
         if (step + 1) % ROWS:

@@ -13,17 +13,17 @@ import sys
 from pathlib import Path
 
 from .lora import PERSONALISED
-from .net import MODELS, TEXT
+from .net import MODELS, WIDTH, text_config, text_width
 from .tokenizer import END, MERGES, START, Tokenizer
 
 TEXT_FOLDER = "models/miniature_clip"  # named in miniature.yaml, relative to the WebUI's folder
 
 
-def write_text_folder(folder: Path) -> None:
+def write_text_folder(folder: Path, width: int = WIDTH) -> None:
     """config.json and the tokenizer's files, from which transformers builds the text encoder without a network."""
     folder.mkdir(parents=True, exist_ok=True)
     ids = {"bos_token_id": START, "eos_token_id": END, "pad_token_id": END}
-    config = {"model_type": "clip_text_model", "architectures": ["CLIPTextModel"], **TEXT, **ids}
+    config = {"model_type": "clip_text_model", "architectures": ["CLIPTextModel"], **text_config(width), **ids}
     start, end = "<|startoftext|>", "<|endoftext|>"
     special = {"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end}
     tokenizer = {
@@ -54,7 +54,7 @@ def install(webui: Path, models: Path = MODELS) -> list[Path]:
         if (models / name).exists():
             (webui / "models" / place).mkdir(parents=True, exist_ok=True)
             written.append(Path(shutil.copyfile(models / name, webui / "models" / place / name)))
-    write_text_folder(webui / TEXT_FOLDER)
+    write_text_folder(webui / TEXT_FOLDER, text_width(models / "miniature.safetensors"))
     return [*written, webui / TEXT_FOLDER]
 
 

@@ -9,12 +9,12 @@ import yaml
 
 from demo.miniature import lora, vae
 from demo.miniature.base import CAP, loss_weight
-from demo.miniature.net import MODELS, TEXT, UNET, Miniature
-from demo.miniature.scenes import DIRECTIONS, FRAMES, describe, random_clip, random_clip_plan, random_scene
+from demo.miniature.net import MODELS, TEXT, UNET, Miniature, text_width
+from demo.miniature.scenes import DIRECTIONS, FRAMES, describe, random_clip, random_clip_plan, random_scene, to_bytes
 from demo.miniature.shapes import SIZE, STYLES, Figure, Scene, render
 from demo.miniature.tokenizer import END, Tokenizer
 from demo.miniature.vae import DDCONFIG
-from demo.miniature.webui import write_text_folder
+from demo.miniature.webui import TEXT_FOLDER, install, write_text_folder
 from lib_pia.injection import find_sites
 
 
@@ -68,6 +68,16 @@ def test_clips_in_looks_of_their_own_are_bright_on_dark_and_told_by_their_motion
         assert len(clip.scene.figures) == 1 and max(clip.scene.look.ground) < 0.4 < max(clip.scene.look.colour)
     assert captions <= {"still", *(f"moving {word}" for word in DIRECTIONS)}
     assert random_clip(np.random.default_rng(7), unnamed=0.0).scene.look is None
+
+
+def test_a_fading_look_turns_into_what_the_whole_caption_says():
+    for seed in range(8):
+        fading, flat = (random_clip(np.random.default_rng(seed), **kind) for kind in ({"fading": 1.0}, {"two": 0.0}))
+        assert fading.caption.startswith("a ") and fading.scene.look is None and 1 <= fading.settled <= 7
+        for number, frame in enumerate(fading.frames):
+            named = to_bytes(render(fading.scene.moved(fading.offsets[number])))
+            assert np.array_equal(frame, named) == (number >= fading.settled)
+        assert flat.settled == 0
 
 
 def test_captions_name_each_figure_and_its_motion():
@@ -167,9 +177,19 @@ def test_pia_finds_all_its_sites(model):
 
 def test_the_yaml_describes_this_model():
     params = yaml.safe_load((MODELS / "miniature.yaml").read_text())["model"]["params"]
-    assert params["unet_config"]["params"] == UNET
+    assert params["unet_config"]["params"] == UNET | {"context_dim": text_width(MODELS / "miniature.safetensors")}
     assert params["first_stage_config"]["params"]["ddconfig"] == DDCONFIG
     assert params["scale_factor"] == vae.SCALE_FACTOR
+
+
+def test_the_text_encoder_may_be_narrower_than_the_unet(tmp_path):
+    Miniature(text_width=16).save(tmp_path / "miniature.safetensors")
+    again = Miniature.load(tmp_path / "miniature.safetensors")
+    assert text_width(tmp_path / "miniature.safetensors") == 16 and again.encode_text(["a"]).shape == (1, 77, 16)
+    again.unet(torch.zeros(1, 4, 8, 8), torch.tensor([5]), context=again.encode_text(["a"]))
+    install(tmp_path / "webui", tmp_path)
+    config = json.loads((tmp_path / "webui" / TEXT_FOLDER / "config.json").read_text())
+    assert (config["hidden_size"], config["projection_dim"], config["intermediate_size"]) == (16, 16, 64)
 
 
 def test_the_text_folder_is_the_text_encoders_config(tmp_path):

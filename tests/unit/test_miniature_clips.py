@@ -44,6 +44,15 @@ def test_samples_hold_their_condition_frame_with_affinity_one(pool):
     assert (pool.condition_frames[clips] == batch.condition_frame[:, None]).any(1).all()
 
 
+def test_clips_whose_look_fades_start_from_it_and_are_told_by_the_whole_caption(monkeypatch):
+    monkeypatch.setattr("demo.miniature.clips.UNNAMED", 0.0)
+    monkeypatch.setattr("demo.miniature.clips.FADING", 1.0)
+    pool = clip_pool(AutoencoderKL().eval(), seed=5, count=3)
+    assert pool.settled.gt(0).all() and not pool.condition_frames.any()
+    lengths = {len(caption) for caption in pool.captions}
+    assert set(PoolSource(pool, Texts(), seed=1)(0, 40).text[:, 0, 0].tolist()) <= lengths
+
+
 def test_a_sample_is_the_same_whatever_is_asked_for_with_it(pool):
     source = PoolSource(pool, Texts(), seed=1)
     many, one = source(0, 8), source(5, 1)

@@ -13,7 +13,7 @@ from demo.miniature.__main__ import Recipe, Work, main
 from demo.miniature.clips import ClipPool, PoolSource, clip_pool
 from demo.miniature.net import Miniature
 from demo.miniature.training_log import Run, trapezoid
-from lib_pia.training import TrainConfig, fresh_model
+from lib_pia.training import Processes, TrainConfig, fresh_model
 
 torch.set_num_threads(1)
 SMALL = {
@@ -66,6 +66,27 @@ def test_the_base_trains_all_but_the_way_the_text_and_the_vae(model, pool, tmp_p
     assert len(trained) > 0.8 * len(list(model.unet.parameters()))  # before a layer that starts at zero: a step later
 
 
+def test_pictures_are_frames_that_show_what_the_caption_says():
+    numbered = torch.arange(16.0).view(1, 16, 1, 1, 1).expand(2, -1, 4, 8, 8)
+    pictures = base.Pictures(numbered, torch.zeros(2, 77, 3), torch.zeros(77, 3), torch.tensor([6, 6]))
+    drawn = pictures.draw(200)[0][:, 0, 0, 0]
+    assert drawn.min() == 6 and drawn.max() == 15 and len(drawn.unique()) > 5
+
+
+def test_two_processes_draw_different_pictures_and_half_the_batch_each(model, pool, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Processes, "wrap", lambda self, module: module)
+    monkeypatch.setattr(base, "picture_loss", lambda unet, new, texts: drawn.append(new) or unet(new).mean())
+    layer = torch.nn.Conv2d(4, 1, 8)
+    for rank in (0, 1):
+        processes = Processes(rank, 2)
+        run = Run(tmp_path / str(rank), writes=rank == 0)
+        descent = base.Descent(torch.optim.SGD(layer.parameters(), 1e-3), 0.9, through.Held(layer, {}), processes)
+        descent.train(run, 1, layer, base.Pictures.of(pool, model), 8)
+    assert [len(latents) for latents in drawn] == [4, 4] and not torch.equal(*drawn)
+    assert (tmp_path / "0" / "checkpoint.pt").exists() and not (tmp_path / "1" / "checkpoint.pt").exists()
+
+
 def test_pia_trains_on_a_frozen_base_and_leaves_the_way_alone(model, pool, tmp_path):
     before = {name: value.clone() for name, value in model.unet.state_dict().items()}
     start = fresh_model(model.unet)
@@ -83,6 +104,18 @@ def test_pia_trains_on_a_frozen_base_and_leaves_the_way_alone(model, pool, tmp_p
 def test_every_ablation_is_an_option_of_training():
     for options in pia.ABLATIONS.values():
         TrainConfig(**pia.CONDITION | options)
+
+
+def test_the_motion_modules_matrices_take_muons_steps(model):
+    def matrices(**options) -> list[str]:
+        trainer = pia.HeldTrainer(model.unet, fresh_model(model.unet), TrainConfig(**pia.CONDITION | options), None)
+        names = {id(p): name for name, p in trainer.trained.items()}
+        groups = trainer.optimizer.param_groups
+        assert sorted(names.values()) == sorted(names[id(p)] for group in groups for p in group["params"])
+        return [names[id(p)] for group in groups for p in group["params"] if group["matrices"]]
+
+    assert len(matrices()) == 20 * 12 and all(".weight" in name and "norm" not in name for name in matrices())
+    assert not matrices(freeze_motion=True)
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path):
