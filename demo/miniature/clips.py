@@ -47,8 +47,10 @@ class ClipPool:
         return cls(**torch.load(path, weights_only=True))
 
     def scale(self) -> AffinityScale:
-        """The data set's percentiles."""
-        pairs = zip(self.distances.flatten(0, 1), self.condition_frames.flatten().tolist())
+        """The percentiles of the clips that keep their look: a look that fades is farther away than any motion, which
+        would all get an affinity near 1 beside it."""
+        kept = self.settled == 0
+        pairs = zip(self.distances[kept].flatten(0, 1), self.condition_frames[kept].flatten().tolist())
         return AffinityScale.measure(pairs)
 
 

@@ -44,13 +44,30 @@ def test_samples_hold_their_condition_frame_with_affinity_one(pool):
     assert (pool.condition_frames[clips] == batch.condition_frame[:, None]).any(1).all()
 
 
-def test_clips_whose_look_fades_start_from_it_and_are_told_by_the_whole_caption(monkeypatch):
-    monkeypatch.setattr("demo.miniature.clips.UNNAMED", 0.0)
-    monkeypatch.setattr("demo.miniature.clips.FADING", 1.0)
-    pool = clip_pool(AutoencoderKL().eval(), seed=5, count=3)
-    assert pool.settled.gt(0).all() and not pool.condition_frames.any()
-    lengths = {len(caption) for caption in pool.captions}
-    assert set(PoolSource(pool, Texts(), seed=1)(0, 40).text[:, 0, 0].tolist()) <= lengths
+@pytest.fixture(scope="module")
+def fading() -> ClipPool:
+    """Eight clips, some of which fade."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("demo.miniature.clips.UNNAMED", 0.0)
+        patch.setattr("demo.miniature.clips.FADING", 0.5)
+        return clip_pool(AutoencoderKL().eval(), seed=5, count=8)
+
+
+def test_clips_whose_look_fades_start_from_it_and_are_told_by_the_whole_caption(fading):
+    fades = fading.settled > 0
+    assert 0 < fades.sum() < 8 and not fading.condition_frames[fades].any()
+    assert fading.condition_frames[~fades, 1:].all()
+    numbered = torch.arange(8.0).view(8, 1, 1, 1, 1).expand_as(fading.latents)
+    batch = PoolSource(dataclasses.replace(fading, latents=numbered), Texts(), seed=1)(0, 60)
+    clips, texts = batch.latents[:, 0, 0, 0, 0].long(), batch.text[:, 0, 0].tolist()
+    whole = [text == len(fading.captions[clip]) for clip, text in zip(clips, texts)]
+    assert all(told for told, clip in zip(whole, clips) if fades[clip]) and not all(whole)
+
+
+def test_a_look_that_fades_does_not_stretch_the_scale(fading):
+    farther = torch.where((fading.settled > 0)[:, None, None], 1e6, fading.distances)
+    assert dataclasses.replace(fading, distances=farther).scale() == fading.scale()
+    assert fading.scale().percentiles[5][1] > 0
 
 
 def test_a_sample_is_the_same_whatever_is_asked_for_with_it(pool):
