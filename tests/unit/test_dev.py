@@ -13,7 +13,10 @@ import dev
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITES_ITS_NUMBER = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(60)"
-RUNS_IT = f"import sys, dev; sys.exit(dev.run([sys.executable, '-c', {WRITES_ITS_NUMBER!r}]))"
+HEARS = "for number in dev.ENDING: signal.signal(number, signal.SIG_DFL)"  # under nohup it would be deaf, as it should
+RUNS_IT = f"""import signal, sys, dev
+{HEARS}
+sys.exit(dev.run([sys.executable, "-c", {WRITES_ITS_NUMBER!r}]))"""
 
 
 def is_running(number: int) -> bool:
