@@ -1,6 +1,6 @@
 """Make the miniature: `python -m demo.miniature all --work DIR`, or stages of it; a stage that was stopped goes on
 where it was. Under torchrun (`torchrun --nproc-per-node 2 -m demo.miniature ...`) the processes share each batch of
-`base`, `motion`, `condition` and the ablations, and the styles.
+`base`, `motion`, `condition` and the ablations, and the styles; make `vae` and `clips` without it, one process's work.
 
 Stages in order: vae, clips, base, motion, condition, styles (or one style's name), export. The ablations, each with a
 seed (onehot.1), and what they are compared with, reference.1 and so on, go on from `motion` as `condition` does.
