@@ -60,10 +60,10 @@ class Work:
                 pia.CONDITION | {"steps": self.recipe.ablation_steps, "seed": 100 + int(seed)} | pia.ABLATIONS[name]
             )
             self.pia_stage(stage, "motion", options)
-        elif stage in lora.PERSONALISED:
-            self.style(stage)
-        elif stage in SHARED or self.processes.is_first:
+        elif stage in SHARED:
             getattr(self, stage)()
+        elif self.processes.is_first:
+            self.style(stage) if stage in lora.PERSONALISED else getattr(self, stage)()
         self.processes.wait()
 
     def vae(self) -> None:

@@ -40,17 +40,10 @@ class HeldTrainer(Trainer):
     """The project's trainer on a base with a straight way for x_t (through.py), which PIA leaves alone; the motion
     modules' matrices take Muon's steps."""
 
-    def __init__(
-        self,
-        unet: nn.Module,
-        model: PIAModel,
-        config: TrainConfig,
-        clips: ClipSource,
-        processes: Processes | None = None,
-    ):
+    def __init__(self, unet: nn.Module, model: PIAModel, *rest):
         self.held = Held(model, fixed_of_pia(model))
-        super().__init__(unet, model, config, clips, processes)
-        self.optimizer = Muon(self._groups(), weight_decay=config.weight_decay)
+        super().__init__(unet, model, *rest)
+        self.optimizer = Muon(self._groups(), weight_decay=self.config.weight_decay)
 
     def _groups(self) -> list[dict]:
         groups = super()._groups()

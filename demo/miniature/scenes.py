@@ -144,4 +144,4 @@ def random_clip(
         gone = random_fade(rng)
         named = np.stack([render(scene.moved(offset)) for offset in offsets])
         pictures += gone[:, None, None, None] * (named - pictures)
-    return Clip(to_bytes(pictures), describe(scene, motions), offsets, scene, int(gone.argmax()) if look else 0)
+    return Clip(to_bytes(pictures), describe(scene, motions), offsets, scene, int(gone.argmax()))

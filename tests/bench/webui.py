@@ -24,7 +24,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from demo.miniature.net import MODELS, TEXT
+from demo.miniature.net import MODELS, text_config
 from demo.miniature.webui import TEXT_FOLDER
 from lib_pia.model import official_state_dict
 from tests.host.clips import BASE, TITLE, picture
@@ -33,7 +33,7 @@ from tests.scenarios.pictures import encoded
 from .clip import memory, wide_models
 
 FRAMES = 16
-WIDE_TEXT = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "projection_dim": 768}
+WIDE_TEXT = text_config(768) | {"num_attention_heads": 12}
 WIDE = {  # miniature.yaml -> SD1.5's sizes (v1-inference.yaml)
     "model_channels: 64": "model_channels: 320", "channel_mult: [ 1, 1, 1, 1 ]": "channel_mult: [ 1, 2, 4, 4 ]",
     "num_heads: 4": "num_heads: 8", "context_dim: 64": "context_dim: 768", "miniature_clip": "wide_clip",
@@ -49,7 +49,7 @@ def make(webui: Path) -> None:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     unet, pia = wide_models()
-    text = CLIPTextModel(CLIPTextConfig(**{**TEXT, **WIDE_TEXT})).state_dict()
+    text = CLIPTextModel(CLIPTextConfig(**WIDE_TEXT)).state_dict()
     tensors = {name: t for name, t in load_file(MODELS / "miniature.safetensors").items() if "first_stage" in name}
     tensors |= {f"model.diffusion_model.{name}": t.half() for name, t in unet.state_dict().items()}
     prefix = "cond_stage_model.transformer.text_model."

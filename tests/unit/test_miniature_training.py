@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from demo.miniature import base, pia, text, through
+from demo.miniature import base, lora, pia, text, through
 from demo.miniature.__main__ import Recipe, Work, main
 from demo.miniature.clips import ClipPool, PoolSource, clip_pool
 from demo.miniature.net import Miniature
@@ -99,6 +99,21 @@ def test_pia_trains_on_a_frozen_base_and_leaves_the_way_alone(model, pool, tmp_p
         assert not trained.get_parameter(name)[mask].any(), name
     assert not torch.equal(trained.condition.weight, start.condition.weight.detach())
     assert all(torch.equal(before[name], value) for name, value in model.unet.state_dict().items())
+
+
+def test_one_process_makes_what_is_not_shared(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(Work, "style", lambda self, name: made.append((self.processes.rank, name)))
+    monkeypatch.setattr(Work, "clips", lambda self: made.append((self.processes.rank, "clips")))
+    monkeypatch.setattr(Processes, "wait", lambda self: None)
+    for rank in (0, 1):
+        work = Work(tmp_path, Recipe(), tmp_path, Processes(rank, 2))
+        for stage in ("clips", "outline", "styles"):
+            work.run(stage)
+    first = [name for rank, name in made if rank == 0]
+    second = [name for rank, name in made if rank == 1]
+    assert first[:2] == ["clips", "outline"] and sorted(first[2:] + second) == sorted(lora.PERSONALISED)
+    assert len(second) >= 3
 
 
 def test_every_ablation_is_an_option_of_training():
